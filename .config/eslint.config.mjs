@@ -1,0 +1,21 @@
+import tseslint from "typescript-eslint";
+
+export default tseslint.config(
+  { ignores: ["**/node_modules/", "**/.cache/", "**/coverage/", "**/book/"] },
+  ...tseslint.configs.recommended,
+  {
+    rules: {
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "no-restricted-properties": [
+        "error",
+        { object: "Math", property: "random", message: "Randomness is an argument: take a Random (src/tensors/random)." },
+      ],
+    },
+  },
+  { files: ["**/*.cjs", "src/stand-ins/**"], rules: { "@typescript-eslint/no-require-imports": "off" } },
+  // A notebook's last expression is its output, and a cell's `let` may be set again by a parameters cell.
+  {
+    files: ["notebooks/text/**"],
+    rules: { "@typescript-eslint/no-unused-expressions": "off", "@typescript-eslint/no-unused-vars": "off", "prefer-const": "off" },
+  },
+);
