@@ -50,7 +50,8 @@ export class Random {
 
   /** Uniform over 0 … n−1. */
   integer(n: number): number {
-    if (!Number.isSafeInteger(n) || n <= 0) throw new RangeError(`Random.integer: expected a positive integer, got ${n}`);
+    if (!Number.isSafeInteger(n) || n <= 0)
+      throw new RangeError(`Random.integer: expected a positive integer, got ${n}`);
     return Math.floor(this.uniform() * n);
   }
 
@@ -90,7 +91,8 @@ export class Random {
       if (!(weights[i] >= 0)) throw new RangeError(`Random.weighted: weight ${i} is ${weights[i]}, expected ≥ 0`);
       total += weights[i];
     }
-    if (!(total > 0) || total === Infinity) throw new RangeError(`Random.weighted: weights sum to ${total}, expected a positive number`);
+    if (!(total > 0) || total === Infinity)
+      throw new RangeError(`Random.weighted: weights sum to ${total}, expected a positive number`);
     let left = this.uniform() * total;
     let last = 0;
     for (let i = 0; i < weights.length; i++) {

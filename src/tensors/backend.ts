@@ -1,0 +1,138 @@
+import * as tf from "@tensorflow/tfjs";
+import { registerWasmKernels } from "./wasm-kernels";
+
+/**
+ * The engines tfjs can run on here, best first: TensorFlow's own library (CUDA, or its CPU build) through
+ * @tensorflow/tfjs-node-gpu; WebGPU through Dawn; WebAssembly with the course's kernels; plain JavaScript.
+ */
+export const backendNames = ["tensorflow", "webgpu", "wasm", "cpu"] as const;
+export type BackendName = (typeof backendNames)[number];
+
+export interface Backend {
+  name: BackendName;
+  /** What computes: a GPU's name, or a description of the processor path. */
+  device: string;
+  /** True when tensors live on a GPU; the notebooks' `scale` follows it. */
+  gpu: boolean;
+  /** Why this one: what was asked for, or what the better ones lacked. */
+  why: string;
+}
+
+/** One line for a reader: what was chosen and why. */
+export function describeBackend({ name, device, why }: Backend): string {
+  return `tfjs backend: ${name} (${device}); ${why}`;
+}
+
+/**
+ * Chooses and starts the tfjs backend. Order: `tensorflow` where its native library loads, else `webgpu` where a
+ * hardware adapter answers, else `wasm`, else `cpu`. The option, or the environment variable WORKBOOK_BACKEND, forces
+ * one; a forced backend that cannot start is an error, never a silent fallback.
+ */
+export async function chooseBackend(options: { backend?: BackendName } = {}): Promise<Backend> {
+  const fromEnvironment = process.env.WORKBOOK_BACKEND || undefined;
+  const asked = options.backend ?? fromEnvironment;
+  // tfjs greets Node users with a banner on first use, and re-checks every result for NaN, unless told otherwise.
+  tf.env().set("PROD", true);
+  if (asked !== undefined) {
+    if (!isBackendName(asked)) {
+      throw new Error(`unknown tfjs backend "${asked}": expected one of ${backendNames.join(", ")}`);
+    }
+    try {
+      const started = await start[asked]({ acceptSoftware: true });
+      return { ...started, why: options.backend ? "asked for by option" : "asked for by WORKBOOK_BACKEND" };
+    } catch (error) {
+      throw new Error(
+        `the tfjs backend "${asked}" was asked for and cannot start: ${message(error)}. Run \`npx workbook doctor\` to see what this machine has.`,
+      );
+    }
+  }
+  const lacking: string[] = [];
+  for (const name of backendNames) {
+    try {
+      const started = await start[name]({ acceptSoftware: false });
+      return { ...started, why: lacking.length === 0 ? "the first choice" : lacking.join("; ") };
+    } catch (error) {
+      lacking.push(`no ${name}: ${message(error)}`);
+    }
+  }
+  throw new Error(`no tfjs backend can start here: ${lacking.join("; ")}`);
+}
+
+type Started = Omit<Backend, "why">;
+
+const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promise<Started>> = {
+  async tensorflow() {
+    // tfjs-node 4.22 calls two functions that Node 23 removed from `util`.
+    const util = (await import("node:util")).default as unknown as Record<string, unknown>;
+    util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+    util.isArray ??= Array.isArray;
+    try {
+      await import("@tensorflow/tfjs-node-gpu" as string);
+    } catch (error) {
+      const missing = /Cannot find (package|module)/.test(message(error));
+      throw new Error(missing ? "@tensorflow/tfjs-node-gpu is not installed" : firstLine(message(error)));
+    }
+    await activate("tensorflow");
+    const gpu = (tf.backend() as unknown as { isUsingGPUDevice?: boolean }).isUsingGPUDevice === true;
+    return { name: "tensorflow", device: gpu ? "CUDA GPU" : "TensorFlow's CPU library", gpu };
+  },
+
+  async webgpu({ acceptSoftware }) {
+    let dawn: { create(flags: string[]): GpuEntry; globals: Record<string, unknown> };
+    try {
+      dawn = (await import("webgpu" as string)) as typeof dawn;
+    } catch {
+      throw new Error("the package webgpu is not installed");
+    }
+    const gpu = dawn.create([]);
+    const adapter = await gpu.requestAdapter();
+    if (!adapter) throw new Error("no adapter answers");
+    const { vendor, architecture, device, description } = adapter.info;
+    const adapterName = [description || device, vendor, architecture].filter(Boolean).join(", ") || "unnamed adapter";
+    const software = adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(adapterName);
+    if (software && !acceptSoftware) throw new Error(`only a software adapter answers (${adapterName})`);
+    Object.assign(globalThis, dawn.globals);
+    Object.defineProperty(globalThis, "navigator", {
+      value: { gpu, userAgent: "node" },
+      configurable: true,
+      writable: true,
+    });
+    await import("@tensorflow/tfjs-backend-webgpu" as string);
+    await activate("webgpu");
+    return { name: "webgpu", device: software ? `${adapterName}, software` : adapterName, gpu: !software };
+  },
+
+  async wasm() {
+    await import("@tensorflow/tfjs-backend-wasm");
+    await activate("wasm");
+    return { name: "wasm", device: registerWasmKernels(), gpu: false };
+  },
+
+  async cpu() {
+    await activate("cpu");
+    return { name: "cpu", device: "plain JavaScript", gpu: false };
+  },
+};
+
+interface GpuEntry {
+  requestAdapter(): Promise<{
+    info: { vendor: string; architecture: string; device: string; description: string; isFallbackAdapter?: boolean };
+  } | null>;
+}
+
+async function activate(name: BackendName): Promise<void> {
+  if (!(await tf.setBackend(name))) throw new Error(`tfjs could not initialise its ${name} backend`);
+  await tf.ready();
+}
+
+function isBackendName(name: string): name is BackendName {
+  return (backendNames as readonly string[]).includes(name);
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0];
+}

@@ -1,0 +1,33 @@
+import * as tf from "@tensorflow/tfjs";
+import { checkShape } from "./shape";
+
+/**
+ * log softmax(logits)[target] for each position: logits [..., vocabulary], targets [...] int32 → [...].
+ * The building block of every loss of the course: cross-entropy is its negative mean, a response's log-probability its
+ * masked sum.
+ */
+export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  checkShape("tokenLogProbs: targets", targets, logits.shape.slice(0, -1));
+  const pick = tf.customGrad((...args) => {
+    const [logits, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
+    const logProbs = tf.logSoftmax(logits);
+    const hot = tf.oneHot(targets, logits.shape[logits.shape.length - 1], 1, 0, "float32");
+    save([logProbs, hot]);
+    return {
+      value: logProbs.mul(hot).sum(-1),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [logProbs, hot] = saved;
+        return hot.sub(logProbs.exp()).mul(dy.expandDims(-1));
+      },
+    };
+  });
+  return pick(logits);
+}
+
+/** The definition in plain tf operations; the gradient is tfjs' own. */
+export function tokenLogProbsPlain(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => {
+    const hot = tf.oneHot(targets, logits.shape[logits.shape.length - 1], 1, 0, "float32");
+    return tf.logSoftmax(logits).mul(hot).sum(-1);
+  });
+}
