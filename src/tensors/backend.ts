@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import { existsSync, readdirSync } from "node:fs";
 import { registerWasmKernels } from "./wasm-kernels";
 
 /**
@@ -78,6 +79,7 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
   },
 
   async webgpu({ acceptSoftware }) {
+    if (!hasVulkanDriver()) throw new Error("no Vulkan driver is installed");
     let dawn: { create(flags: string[]): GpuEntry; globals: Record<string, unknown> };
     try {
       dawn = (await import("webgpu" as string)) as typeof dawn;
@@ -103,8 +105,16 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
   },
 
   async wasm() {
+    const events = ["uncaughtException", "unhandledRejection"] as const;
+    const before = events.map((event) => process.listeners(event as "uncaughtException"));
     await import("@tensorflow/tfjs-backend-wasm");
     await activate("wasm");
+    // Its glue code installs handlers that rethrow any error of the process with the whole of its own source line.
+    events.forEach((event, i) => {
+      for (const listener of process.listeners(event as "uncaughtException")) {
+        if (!before[i].includes(listener)) process.removeListener(event, listener);
+      }
+    });
     return { name: "wasm", device: registerWasmKernels(), gpu: false };
   },
 
@@ -113,6 +123,15 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
     return { name: "cpu", device: "plain JavaScript", gpu: false };
   },
 };
+
+// Without a driver Dawn can only print a warning of its own to the terminal, so it is not asked.
+function hasVulkanDriver(): boolean {
+  if (process.platform !== "linux") return true;
+  if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES) return true;
+  return ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"].some(
+    (folder) => existsSync(folder) && readdirSync(folder).length > 0,
+  );
+}
 
 interface GpuEntry {
   requestAdapter(): Promise<{

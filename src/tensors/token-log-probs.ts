@@ -11,7 +11,7 @@ export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor 
   const pick = tf.customGrad((...args) => {
     const [logits, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
     const logProbs = tf.logSoftmax(logits);
-    const hot = tf.oneHot(targets, logits.shape[logits.shape.length - 1], 1, 0, "float32");
+    const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
     save([logProbs, hot]);
     return {
       value: logProbs.mul(hot).sum(-1),
@@ -27,7 +27,12 @@ export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor 
 /** The definition in plain tf operations; the gradient is tfjs' own. */
 export function tokenLogProbsPlain(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
   return tf.tidy(() => {
-    const hot = tf.oneHot(targets, logits.shape[logits.shape.length - 1], 1, 0, "float32");
+    const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
     return tf.logSoftmax(logits).mul(hot).sum(-1);
   });
+}
+
+/** [...] int32 → [..., size] float32. The wasm backend of tfjs 4.22 returns zeros when asked for float32 directly. */
+function oneHot(ids: tf.Tensor, size: number): tf.Tensor {
+  return tf.oneHot(ids, size).toFloat();
 }

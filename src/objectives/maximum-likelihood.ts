@@ -1,0 +1,100 @@
+import * as tf from "@tensorflow/tfjs";
+import { train, type TrainingOptions, type TrainingRecord } from "../models/training";
+import type { Gpt } from "../models/gpt";
+import { scoringTensors, type Policy } from "../models/policy";
+import type { Loss } from "../tensors/loss";
+import { tokenLogProbs } from "../tensors/token-log-probs";
+import type { Example } from "../text/dialogue";
+import type { Random } from "../tensors/random";
+
+/**
+ * The next-token objective, of pre-training and of instruction tuning alike (lecture, "Stages in LLM training"):
+ * −(1/N) Σ log π(x_t | x_<t) over the N tokens where mask is 1.
+ *
+ * @param logits [B, T, V]; entry t predicts targets[t].
+ * @param targets [B, T] int32.
+ * @param mask [B, T] of 0 and 1: which targets count. Instruction tuning counts the answer with its <eos>, not the prompt.
+ * @returns the loss in nats a token; metrics: `perplexity` = e^loss, `accuracy` = the share of counted targets that have
+ * the highest logit.
+ */
+export function nextTokenLoss(logits: tf.Tensor3D, targets: tf.Tensor2D, mask: tf.Tensor2D): Loss {
+  const count = mask.sum();
+  const loss = tokenLogProbs(logits, targets).mul(mask).sum().neg().div<tf.Scalar>(count);
+  const hits = logits.argMax(-1).equal(targets).toFloat().mul(mask).sum();
+  return { loss, metrics: { perplexity: loss.exp(), accuracy: hits.div(count) } };
+}
+
+export interface PretrainingOptions extends TrainingOptions {
+  gpt: Gpt;
+  /** The corpus as one stream of tokens, each document ended by <eos>. */
+  corpus: Int32Array;
+  /** Windows a step, and their length in tokens. */
+  batchSize: number;
+  windowLength: number;
+}
+
+/** Pre-training: random windows of the corpus, every token counts. The model is trained in place. */
+export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRecord> {
+  const { gpt, corpus, batchSize, windowLength } = options;
+  if (corpus.length <= windowLength) {
+    throw new RangeError(`pretrain: the corpus has ${corpus.length} tokens, a window needs ${windowLength + 1}`);
+  }
+  const ones = new Float32Array(batchSize * windowLength).fill(1);
+  return train<{ inputs: Int32Array; targets: Int32Array }>(
+    {
+      name: "pre-training",
+      parameters: gpt.parameters,
+      async batch(_step, rng) {
+        const inputs = new Int32Array(batchSize * windowLength);
+        const targets = new Int32Array(batchSize * windowLength);
+        for (let row = 0; row < batchSize; row++) {
+          const start = rng.integer(corpus.length - windowLength);
+          inputs.set(corpus.subarray(start, start + windowLength), row * windowLength);
+          targets.set(corpus.subarray(start + 1, start + windowLength + 1), row * windowLength);
+        }
+        return { inputs, targets };
+      },
+      loss({ inputs, targets }) {
+        const shape: [number, number] = [batchSize, windowLength];
+        const logits = gpt.logits(tf.tensor2d(inputs, shape, "int32"));
+        return nextTokenLoss(logits, tf.tensor2d(targets, shape, "int32"), tf.tensor2d(ones, shape));
+      },
+      measure: () => ({ tokens: batchSize * windowLength }),
+    },
+    options,
+  );
+}
+
+export interface SftOptions extends TrainingOptions {
+  policy: Policy;
+  demonstrations: Example[];
+  batchSize: number;
+}
+
+/** Supervised fine-tuning (instruction tuning): maximum likelihood of the demonstrated answers. Trains in place. */
+export function trainSft(options: SftOptions): AsyncGenerator<TrainingRecord> {
+  const { policy, demonstrations, batchSize } = options;
+  return train<Example[]>(
+    {
+      name: "SFT",
+      parameters: policy.gpt.parameters,
+      batch: async (_step, rng) => drawExamples(demonstrations, batchSize, rng),
+      loss(examples) {
+        const { inputs, targets, mask } = scoringTensors(policy, examples);
+        return nextTokenLoss(policy.logits(inputs), targets, mask);
+      },
+      measure: (examples) => ({ tokens: paddedTokens(examples) }),
+    },
+    options,
+  );
+}
+
+/** A batch drawn with replacement, so that a step needs nothing from the steps before it. */
+export function drawExamples<T>(examples: readonly T[], count: number, rng: Random): T[] {
+  return Array.from({ length: count }, () => rng.choose(examples));
+}
+
+/** Tokens a padded batch puts through the model. */
+export function paddedTokens(examples: readonly Example[]): number {
+  return examples.length * Math.max(...examples.map(({ prompt, response }) => prompt.length + response.length));
+}
