@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { mismatchOf, sentence } from "./mismatch";
 
 /**
  * Vocabularies: the bijection between tokens and the integers 0 … size − 1 that a model sees.
@@ -89,8 +90,7 @@ export class Vocabulary {
   static fromJSON(data: unknown): Vocabulary {
     const parsed = vocabularyData.safeParse(data);
     if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new TypeError(`Vocabulary.fromJSON: ${issue.path.join(".") || "the value"}: ${issue.message}`);
+      throw new TypeError(`Vocabulary.fromJSON: ${sentence(mismatchOf(parsed.error, data))}`);
     }
     return Vocabulary.checked(parsed.data.kind, parsed.data.tokens, "Vocabulary.fromJSON");
   }
