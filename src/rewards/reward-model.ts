@@ -1,0 +1,86 @@
+import * as tf from "@tensorflow/tfjs";
+import type { ScalarModel } from "../models/scalar-head";
+import { train, type TrainingOptions, type TrainingRecord } from "../models/training";
+import type { Example } from "../text/dialogue";
+import { bradleyTerryLoss } from "./bradley-terry";
+import type { Reward } from "./reward";
+
+/** Two responses to one prompt, the first preferred; token ids. */
+export interface PreferencePair {
+  chosen: Example;
+  rejected: Example;
+  /** By how much the chosen one should be ahead, in the reward's units. Default 0. */
+  margin?: number;
+}
+
+export interface RewardModelOptions extends TrainingOptions {
+  model: ScalarModel;
+  pairs: PreferencePair[];
+  /** Pairs a step. */
+  batchSize: number;
+  /** ε in [0, ½): the share of labels taken to be flipped. Default 0. */
+  labelSmoothing?: number;
+  /** c ≥ 0: weight of mean (r+ + r−)², which pins the level of the scores the likelihood leaves free. Default 0. */
+  centring?: number;
+}
+
+/**
+ * Fits a reward model to preferences by maximum likelihood under Bradley-Terry (lecture, "Maximum likelihood estimation
+ * for BT models"): max Σ log σ(r(x, y+) − r(x, y−)). Trains in place. Records carry `bradleyTerryLoss`'s metrics.
+ */
+export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<TrainingRecord> {
+  const { model, pairs, batchSize, labelSmoothing, centring } = options;
+  if (pairs.length === 0) throw new RangeError("trainRewardModel: expected at least one preference pair, got none");
+  return train<PreferencePair[]>(
+    {
+      name: "reward model",
+      parameters: model.parameters,
+      batch: async (_step, rng) => Array.from({ length: batchSize }, () => rng.choose(pairs)),
+      loss(batch) {
+        const scores = model.scores(sides(batch));
+        const B = batch.length;
+        return bradleyTerryLoss({
+          chosen: scores.slice(0, B),
+          rejected: scores.slice(B, B),
+          margin: tf.tensor1d(batch.map(({ margin = 0 }) => margin)),
+          labelSmoothing,
+          centring,
+        });
+      },
+      measure(batch) {
+        const both = sides(batch);
+        const longest = Math.max(...both.map(({ prompt, response }) => prompt.length + response.length));
+        return { tokens: both.length * longest };
+      },
+    },
+    options,
+  );
+}
+
+const sides = (pairs: readonly PreferencePair[]): Example[] => [
+  ...pairs.map(({ chosen }) => chosen),
+  ...pairs.map(({ rejected }) => rejected),
+];
+
+/** r(x, y+) − r(x, y−) of each pair, in nats of preference. */
+export async function scoreDifferences(model: ScalarModel, pairs: readonly PreferencePair[]): Promise<Float64Array> {
+  const scores = await model.score(sides(pairs));
+  return Float64Array.from(pairs, (_, i) => scores[i] - scores[pairs.length + i]);
+}
+
+/**
+ * Shifts the head's bias so that the mean score of the examples is 0, and returns the deviation of their scores. Only
+ * differences are identified by preferences; this makes numbers of different models readable side by side.
+ */
+export async function centreScores(model: ScalarModel, examples: Example[]): Promise<{ deviation: number }> {
+  const scores = await model.score(examples);
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  const variance = scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length;
+  tf.tidy(() => model.bias.assign(model.bias.sub(mean)));
+  return { deviation: Math.sqrt(variance) };
+}
+
+/** A trained reward model as a reward function. */
+export function modelReward(model: ScalarModel): Reward {
+  return (examples) => model.score(examples);
+}
