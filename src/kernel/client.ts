@@ -1,0 +1,302 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Dealer, Subscriber } from "zeromq";
+import { type Channel, type ConnectionInfo, decodeMessage, encodeMessage, type KernelMessage } from "./wire";
+
+/** How to start a kernel. */
+export interface KernelOptions {
+  /** Working folder of the kernel: imports are resolved from here, and relative paths in cells mean this folder. */
+  cwd: string;
+  /** Environment of the kernel; the default is this process's own. */
+  env?: NodeJS.ProcessEnv;
+  /** Seconds to wait for the kernel to answer; default 60, because a loaded machine takes several to start it. */
+  startTimeout?: number;
+  /** When aborted while the kernel starts, the start is given up. */
+  signal?: AbortSignal;
+}
+
+/** How a kernel's process ended, with the end of what it wrote outside of any cell. */
+export interface KernelExit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  /** The last lines of the process's own stdout and stderr (native libraries, crashes). */
+  tail: string;
+}
+
+/** The reply to an execute request, after every message that it caused has come. */
+export interface ExecuteReply {
+  status: string;
+  executionCount: number | null;
+}
+
+/** Thrown by whatever was waiting for the kernel when its process ended. */
+export class KernelDied extends Error {
+  constructor(readonly exit: KernelExit) {
+    const how = exit.signal ? `killed by ${exit.signal}` : `exit code ${exit.code}`;
+    super(`The kernel died (${how}).${exit.tail ? `\nIts last words:\n${exit.tail}` : ""}`);
+    this.name = "KernelDied";
+  }
+}
+
+/** Ports that are free now on the loopback interface. Another process could take one before the kernel binds it. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = Array.from({ length: count }, () => createServer());
+  const ports: number[] = [];
+  for (const server of servers) {
+    await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
+    ports.push((server.address() as AddressInfo).port);
+  }
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  return ports;
+}
+
+/**
+ * A running stock tslab kernel and the four things a runner needs of it: execute, interrupt, shut down, and the news
+ * of its death. Messages go over raw ZeroMQ sockets; no Python and no Jupyter server take part.
+ */
+export class Kernel {
+  /** Resolves, never rejects, when the process has ended. */
+  readonly exited: Promise<KernelExit>;
+  /** How the process ended; undefined while it runs. */
+  exit: KernelExit | undefined;
+
+  private readonly listeners = new Set<(message: KernelMessage) => void>();
+  private readonly session = randomUUID();
+  private sending: Promise<unknown> = Promise.resolve();
+  private cellsEmitted = 0;
+
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly connection: ConnectionInfo,
+    private readonly folder: string,
+    private readonly shell: Dealer,
+    private readonly control: Dealer,
+    private readonly iopub: Subscriber,
+  ) {
+    let tail = "";
+    const keep = (data: Buffer) => (tail = (tail + data.toString()).slice(-4000));
+    process.stdout?.on("data", keep);
+    process.stderr?.on("data", keep);
+    this.exited = new Promise((done) => {
+      const ended = (code: number | null, signal: NodeJS.Signals | null) => {
+        this.exit ??= { code, signal, tail: tail.trim() };
+        done(this.exit);
+      };
+      process.once("close", ended);
+      process.once("error", (error) => {
+        tail += error.message;
+        ended(null, null);
+      });
+    });
+    for (const [channel, socket] of [
+      ["shell", shell],
+      ["control", control],
+      ["iopub", iopub],
+    ] as const)
+      void this.listen(channel, socket);
+  }
+
+  /**
+   * Starts tslab from our own node_modules and waits until both its shell and its iopub channel answer, so that no
+   * output of the first cell can be missed.
+   *
+   * @throws KernelDied when the process ends before it is ready; Error when it is not ready in time.
+   */
+  static async start(options: KernelOptions): Promise<Kernel> {
+    const { cwd, env = process.env, startTimeout = 60, signal } = options;
+    if (!existsSync(cwd)) throw new Error(`Kernel.start: the working folder ${cwd} does not exist`);
+    signal?.throwIfAborted();
+    const { Dealer, Subscriber } = await import("zeromq");
+    const [shellPort, iopubPort, stdinPort, controlPort, heartbeatPort] = await freePorts(5);
+    const connection: ConnectionInfo = {
+      ip: "127.0.0.1",
+      transport: "tcp",
+      signature_scheme: "hmac-sha256",
+      key: randomUUID(),
+      shell_port: shellPort,
+      iopub_port: iopubPort,
+      stdin_port: stdinPort,
+      control_port: controlPort,
+      hb_port: heartbeatPort,
+      kernel_name: "tslab",
+    };
+    const folder = mkdtempSync(path.join(tmpdir(), "workbook-kernel-"));
+    const file = path.join(folder, "connection.json");
+    writeFileSync(file, JSON.stringify(connection), { mode: 0o600 });
+    const tslab = path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
+    // A process group of its own keeps a terminal's Ctrl-C from reaching the kernel twice; descriptor 3 tells it of our end.
+    const child = spawn(
+      process.execPath,
+      ["--require", path.join(__dirname, "tslab-output.cjs"), tslab, "kernel", "--config-path", file],
+      {
+        cwd,
+        env: { ...env, WORKBOOK_EMITTED: folder, WORKBOOK_LIFELINE: "3" },
+        stdio: ["ignore", "pipe", "pipe", "pipe"],
+        detached: true,
+      },
+    );
+    const connect = <S extends Dealer | Subscriber>(socket: S, port: number): S => {
+      socket.connect(`tcp://127.0.0.1:${port}`);
+      return socket;
+    };
+    const iopub = connect(new Subscriber({ receiveHighWaterMark: 0, linger: 0 }), iopubPort);
+    iopub.subscribe();
+    const kernel = new Kernel(
+      child,
+      connection,
+      folder,
+      connect(new Dealer({ linger: 0 }), shellPort),
+      connect(new Dealer({ linger: 0 }), controlPort),
+      iopub,
+    );
+    try {
+      await kernel.ready(startTimeout, signal);
+      return kernel;
+    } catch (error) {
+      kernel.kill();
+      throw error;
+    }
+  }
+
+  private async ready(seconds: number, signal?: AbortSignal): Promise<void> {
+    const deadline = performance.now() + seconds * 1000;
+    // A subscriber misses what was published before its subscription arrived, so ask again until both channels answer.
+    while (performance.now() < deadline) {
+      signal?.throwIfAborted();
+      if (await this.request("shell", "kernel_info_request", {}, { timeout: 0.25 })) return;
+    }
+    throw new Error(`The kernel did not answer within ${seconds} s of its start`);
+  }
+
+  private async listen(channel: Channel, socket: AsyncIterable<Buffer[]>): Promise<void> {
+    try {
+      for await (const frames of socket) {
+        const message = decodeMessage(this.connection.key, channel, frames);
+        for (const listener of [...this.listeners]) listener(message);
+      }
+    } catch (error) {
+      // Closing a socket ends its loop with an error. Anything else means that this connection cannot be trusted.
+      if (!(socket as { closed?: boolean }).closed) {
+        console.error(error);
+        this.kill();
+      }
+    }
+  }
+
+  /** Calls `listener` with every message from now on; the returned function ends that. */
+  onMessage(listener: (message: KernelMessage) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  private send(channel: "shell" | "control", type: string, content: Record<string, unknown>): string {
+    const { id, frames } = encodeMessage(this.connection.key, this.session, type, content);
+    // zeromq.js allows one send at a time per socket; one queue for both is simplest and loses nothing.
+    this.sending = this.sending.then(() => this[channel].send(frames)).catch(() => {});
+    return id;
+  }
+
+  /**
+   * Sends a request and waits for its reply and for `idle`, the last message that it causes.
+   *
+   * @returns the reply, or undefined when `timeout` seconds have passed.
+   * @throws KernelDied when the process ends first.
+   */
+  private request(
+    channel: "shell" | "control",
+    type: string,
+    content: Record<string, unknown>,
+    { timeout, onSent }: { timeout?: number; onSent?: (id: string) => void } = {},
+  ): Promise<KernelMessage | undefined> {
+    return new Promise((resolve, reject) => {
+      if (this.exit) return reject(new KernelDied(this.exit));
+      let reply: KernelMessage | undefined;
+      let idle = false;
+      let timer: NodeJS.Timeout | undefined;
+      const stop = this.onMessage((message) => {
+        if (message.parentId !== id) return;
+        if (message.channel === channel) reply = message;
+        else if (message.type === "status" && message.content.execution_state === "idle") idle = true;
+        if (reply && idle) finish(() => resolve(reply));
+      });
+      const finish = (settle: () => void) => {
+        clearTimeout(timer);
+        stop();
+        settle();
+      };
+      if (timeout !== undefined) timer = setTimeout(() => finish(() => resolve(undefined)), timeout * 1000);
+      void this.exited.then((exit) => finish(() => reject(new KernelDied(exit))));
+      const id = this.send(channel, type, content);
+      onSent?.(id);
+    });
+  }
+
+  /**
+   * Executes one cell. Its messages come to the listeners of {@link onMessage} with `parentId` equal to the id that
+   * `onSent` is told; all of them have come when the promise resolves, except those of code that runs on in the
+   * background. There is no time limit here: the caller decides when to interrupt.
+   */
+  async execute(code: string, onSent?: (id: string) => void): Promise<ExecuteReply> {
+    const content = {
+      code,
+      silent: false,
+      store_history: true,
+      user_expressions: {},
+      allow_stdin: false,
+      stop_on_error: true,
+    };
+    const reply = (await this.request("shell", "execute_request", content, { onSent })) as KernelMessage;
+    const count = reply.content.execution_count;
+    return { status: String(reply.content.status), executionCount: typeof count === "number" ? count : null };
+  }
+
+  /** Waits for one turn of the kernel's event loop, in which rejections that nobody handles are reported. */
+  async settle(): Promise<void> {
+    await this.request("shell", "kernel_info_request", {}, { timeout: 5 });
+  }
+
+  /**
+   * The JavaScript that tslab made of the cells executed since the last call: none for a cell that was refused by the
+   * type checker or that holds only types. `name` is the file name by which stack traces call it.
+   */
+  emittedSinceLast(): { name: string; javascript: string }[] {
+    const found: { name: string; javascript: string }[] = [];
+    for (;;) {
+      const name = `cell-${this.cellsEmitted + 1}.js`;
+      const file = path.join(this.folder, name);
+      if (!existsSync(file)) return found;
+      found.push({ name, javascript: readFileSync(file, "utf8") });
+      this.cellsEmitted++;
+    }
+  }
+
+  /** Asks the running cell to stop, as Jupyter does it (SIGINT); the cell's reply tells whether it did. */
+  interrupt(): void {
+    if (!this.exit) this.process.kill("SIGINT");
+  }
+
+  /**
+   * Ends the kernel: asks it to, waits up to `grace` seconds (code that still runs may use them to save its work), then
+   * kills it.
+   */
+  async shutdown(grace = 5): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((done) => (timer = setTimeout(done, grace * 1000)));
+    await Promise.race([this.request("control", "shutdown_request", { restart: false }).catch(() => {}), late]);
+    await Promise.race([this.exited, late]);
+    clearTimeout(timer);
+    this.kill();
+    await this.exited;
+  }
+
+  /** Ends the kernel at once and frees its sockets and files. */
+  kill(): void {
+    if (!this.exit) this.process.kill("SIGKILL");
+    for (const socket of [this.shell, this.control, this.iopub]) if (!socket.closed) socket.close();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
