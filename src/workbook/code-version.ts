@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { createRequire, isBuiltin } from "node:module";
+import { dirname, join, relative, resolve } from "node:path";
+import { artifactRoot } from "./artifacts";
+import { repositoryRoot } from "./paths";
+
+/** What one source file contributes: the hash of the JavaScript it compiles to, and what that JavaScript imports. */
+interface CompiledFile {
+  hash: string;
+  imports: string[];
+}
+
+/**
+ * The version of a piece of code: a sha256 over the entry file, every file it reaches by relative imports, and the
+ * installed version of every package any of them imports.
+ *
+ * A file counts by the JavaScript it compiles to, without comments and types, so that a better docstring does not
+ * retrain a model while a changed number does. Imports of types alone are not followed, for the same reason. What a
+ * file reads at run time (a data set) is not seen: put its checksum among the stage's options.
+ *
+ * @param entryFile absolute, or relative to the repository
+ * @throws when a relative import leads to no file
+ */
+export function codeVersion(entryFile: string): string {
+  const entry = resolve(repositoryRoot, entryFile);
+  const files = new Map<string, string>();
+  const packages = new Map<string, string>();
+  const waiting = [entry];
+  while (waiting.length > 0) {
+    const file = waiting.pop()!;
+    if (files.has(file)) continue;
+    const { hash, imports } = compiled(file);
+    files.set(file, hash);
+    for (const name of imports) {
+      if (name.startsWith(".")) waiting.push(resolveImport(file, name));
+      else if (!isBuiltin(name)) packages.set(...packageVersion(file, name));
+    }
+  }
+  // Paths are relative to the entry, so that the same code in another clone has the same version.
+  const lines = [...files].map(([file, hash]) => `${relative(dirname(entry), file)} ${hash}`);
+  for (const [name, version] of packages) lines.push(`${name}@${version}`);
+  return sha256(lines.sort().join("\n"));
+}
+
+/** The files a relative import may mean, in the order in which tsx and TypeScript look. */
+function resolveImport(from: string, name: string): string {
+  const base = resolve(dirname(from), name);
+  const candidates = [base, ...[".ts", ".js", ".cjs", ".mjs", ".json"].map((end) => base + end)];
+  candidates.push(base.replace(/\.js$/, ".ts"), join(base, "index.ts"), join(base, "index.js"));
+  const found = candidates.find((candidate) => existsSync(candidate) && statSync(candidate).isFile());
+  if (found === undefined) {
+    throw new Error(`codeVersion: ${relative(repositoryRoot, from)} imports "${name}", and there is no such file`);
+  }
+  return found;
+}
+
+function packageVersion(from: string, name: string): [name: string, version: string] {
+  const packageName = name.split("/", name.startsWith("@") ? 2 : 1).join("/");
+  for (let folder = dirname(from); ; folder = dirname(folder)) {
+    const file = join(folder, "node_modules", packageName, "package.json");
+    if (existsSync(file)) return [packageName, String(JSON.parse(readFileSync(file, "utf8")).version)];
+    // An optional package that is not installed is a fact about the code that runs, too.
+    if (folder === dirname(folder)) return [packageName, "absent"];
+  }
+}
+
+const inMemory = new Map<string, CompiledFile>();
+
+/** Compiling costs a second of TypeScript's start-up, so what it yields is kept beside the artifacts by content. */
+function compiled(file: string): CompiledFile {
+  const text = readFileSync(file, "utf8");
+  if (!/\.[cm]?[jt]s$/.test(file)) return { hash: sha256(text), imports: [] };
+  const key = sha256(`${file.endsWith("ts") ? "ts" : "js"} 1 ${text}`);
+  const known = inMemory.get(key);
+  if (known !== undefined) return known;
+  const cacheFile = join(artifactRoot(), "code", `${key}.json`);
+  let result: CompiledFile | undefined;
+  try {
+    result = JSON.parse(readFileSync(cacheFile, "utf8")) as CompiledFile;
+  } catch {
+    result = compile(text);
+    mkdirSync(dirname(cacheFile), { recursive: true });
+    writeFileSync(`${cacheFile}.${process.pid}`, JSON.stringify(result));
+    renameSync(`${cacheFile}.${process.pid}`, cacheFile);
+  }
+  inMemory.set(key, result);
+  return result;
+}
+
+/** The compiled text of a source file, hashed, and the names it imports statically, dynamically and by require. */
+export function compile(text: string): CompiledFile {
+  const ts = createRequire(__filename)("typescript") as typeof import("typescript");
+  const { outputText } = ts.transpileModule(text, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, removeComments: true },
+  });
+  const imports: string[] = [];
+  const visit = (node: import("typescript").Node): void => {
+    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) add(node.moduleSpecifier);
+    if (ts.isCallExpression(node)) {
+      const { expression } = node;
+      const loads = expression.kind === ts.SyntaxKind.ImportKeyword || expression.getText() === "require";
+      if (loads) add(node.arguments[0]);
+    }
+    ts.forEachChild(node, visit);
+  };
+  const add = (name: import("typescript").Node | undefined): void => {
+    if (name !== undefined && ts.isStringLiteralLike(name)) imports.push(name.text);
+  };
+  visit(ts.createSourceFile("module.js", outputText, ts.ScriptTarget.ES2022, true));
+  return { hash: sha256(outputText), imports };
+}
+
+function sha256(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}

@@ -1,0 +1,215 @@
+import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { artifactFolder, artifactHash, artifactRoot, openArtifact, storeArtifact, type ArtifactKey } from "./artifacts";
+import { codeVersion } from "./code-version";
+import { lock } from "./lock";
+import { formatRecord, parseRecords } from "./records";
+import { reportProgress } from "./progress";
+
+/** How a stage of training is made and kept; see {@link stage}. */
+export interface StageOptions<R extends { step: number }, T> {
+  /** Lower-case letters, digits and dashes: the artifact's folder starts with it. */
+  name: string;
+  /** What the artifact is, in words, for its manifest. */
+  what?: string;
+  /** Everything asked of this stage (sizes, seed, beta …), as plain data: a change makes another artifact. */
+  options: object;
+  /** The stages this one is made from: when one of them changes, so does this. */
+  inputs?: readonly { readonly hash: string }[];
+  /** The module that does the work, absolute or from the repository's root (`__filename` of the module, usually). */
+  code: string;
+  /**
+   * Trains: yields a record a step and returns the result. Whatever it keeps to resume from goes into `workFolder`,
+   * which is as it left it when an earlier run was stopped. When `signal` is aborted it saves and throws.
+   */
+  run(context: { workFolder: string; signal: AbortSignal }): AsyncGenerator<R, T>;
+  /** Writes the result's files into an empty folder. */
+  save(result: T, folder: string): Promise<void> | void;
+  /** Reads what `save` wrote. */
+  load(folder: string): Promise<T> | T;
+}
+
+/** Thrown by a stage that was stopped on request. What was trained is kept, and the next run goes on from there. */
+export class StageInterrupted extends Error {
+  override readonly name = "StageInterrupted";
+  constructor(
+    readonly stage: string,
+    /** The last step that was recorded; undefined when none was. */
+    readonly step: number | undefined,
+    options?: ErrorOptions,
+  ) {
+    const when = step === undefined ? "before its first step" : `after step ${step}`;
+    super(
+      `${stage} stopped ${when}. What it has learned is kept: run the cell again and it goes on from there.`,
+      options,
+    );
+  }
+}
+
+/** A stage of training whose result is kept in the store of artifacts. Nothing happens before it is iterated. */
+export function stage<R extends { step: number }, T>(options: StageOptions<R, T>): Stage<R, T> {
+  return new Stage(options);
+}
+
+/**
+ * A stage of training (pre-training, sampling, a reward model …): loop over it for its records, ask it for its result.
+ *
+ * The first loop trains, and stores records and result under the hash of everything they depend on; every later one, in
+ * this process or another, replays the records. While one process trains, others that want the same stage wait for it.
+ * An interrupt (Ctrl-C, a notebook's stop button) or a `break` out of the loop stops the training after the step it is
+ * in; the next loop yields the records so far and goes on.
+ */
+export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
+  private knownHash: string | undefined;
+  private trained: { result: T } | undefined;
+  private asked: Promise<T> | undefined;
+
+  constructor(private readonly options: StageOptions<R, T>) {}
+
+  get name(): string {
+    return this.options.name;
+  }
+
+  /** The sha256 of everything the result depends on: name, options, the inputs' hashes, the code's version. */
+  get hash(): string {
+    return (this.knownHash ??= artifactHash(this.key()));
+  }
+
+  /** Whether the result is in the store, undamaged, so that nothing would be trained. */
+  async cached(): Promise<boolean> {
+    return this.stored() !== undefined;
+  }
+
+  /** The result: from this process's training, from the store, or by training now without a picture. */
+  result(): Promise<T> {
+    this.asked ??= this.obtain().catch((error: unknown) => {
+      this.asked = undefined;
+      throw error;
+    });
+    return this.asked;
+  }
+
+  /** The training records, replayed or live. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<R, void> {
+    const stored = this.stored();
+    if (stored !== undefined) yield* parseRecords<R>(readFileSync(join(stored, "records.jsonl"), "utf8"), "whole");
+    else yield* this.train();
+  }
+
+  private key(): ArtifactKey {
+    const { name, options, inputs = [], code } = this.options;
+    return { name, options, inputs: inputs.map((input) => input.hash), code: codeVersion(code) };
+  }
+
+  private stored(): string | undefined {
+    return openArtifact(this.name, this.hash, say);
+  }
+
+  private async obtain(): Promise<T> {
+    if (this.trained === undefined && this.stored() === undefined) {
+      for await (const _record of reportProgress(this.name, this));
+    }
+    if (this.trained !== undefined) return this.trained.result;
+    const folder = artifactFolder(this.name, this.hash); // what was stored, here or by another process
+    return this.options.load(join(folder, "result"));
+  }
+
+  private async *train(): AsyncGenerator<R, void> {
+    const interrupt = new AbortController();
+    let asked = false;
+    const onSignal = (): void => {
+      interrupt.abort();
+      if (!asked) {
+        asked = true;
+        return;
+      }
+      // Asked twice: stop listening, so that the signal does what it would do without us.
+      process.off("SIGINT", onSignal);
+      if (process.listenerCount("SIGINT") === 0) process.kill(process.pid, "SIGINT");
+    };
+    process.on("SIGINT", onSignal);
+    const file = join(artifactRoot(), "locks", `${this.name}-${this.hash.slice(0, 16)}.lock`);
+    const training: { step?: number } = {};
+    let unlock: (() => void) | undefined;
+    try {
+      unlock = await lock(file, `training ${this.name}`, { say, signal: interrupt.signal });
+      const stored = this.stored(); // by the process that we waited for
+      if (stored !== undefined) yield* parseRecords<R>(readFileSync(join(stored, "records.jsonl"), "utf8"), "whole");
+      else yield* this.trainLocked(interrupt, training);
+    } catch (error) {
+      if (!asked) throw error;
+      const stopped = new StageInterrupted(this.name, training.step, { cause: error });
+      // Said as well as thrown: a kernel has answered its interrupt before the step ends, and then drops what is thrown.
+      say(stopped.message);
+      throw stopped;
+    } finally {
+      unlock?.();
+      process.off("SIGINT", onSignal);
+    }
+  }
+
+  private async *trainLocked(interrupt: AbortController, training: { step?: number }): AsyncGenerator<R, void> {
+    const work = join(artifactRoot(), "work", `${this.name}-${this.hash.slice(0, 16)}`);
+    const recordsFile = join(work, "records.jsonl");
+    const workFolder = join(work, "trainer");
+    mkdirSync(workFolder, { recursive: true });
+    const kept = existsSync(recordsFile) ? [...parseRecords<R>(readFileSync(recordsFile, "utf8"), "cut short")] : [];
+    training.step = kept.at(-1)?.step;
+    const run = this.options.run({ workFolder, signal: interrupt.signal });
+    let finished = false;
+    try {
+      let next = await run.next();
+      const resumedAt = next.done ? Infinity : next.value.step;
+      const before = kept.filter((record) => record.step < resumedAt);
+      writeFileSync(recordsFile, before.map(formatRecord).join(""));
+      yield* before;
+      while (!next.done) {
+        appendFileSync(recordsFile, formatRecord(next.value));
+        training.step = next.value.step;
+        yield next.value;
+        await new Promise((resume) => setImmediate(resume)); // signals and a kernel's messages are read between turns
+        const wasAborted = interrupt.signal.aborted;
+        next = await run.next();
+        if (wasAborted && !next.done)
+          throw new Error(`${this.name}: the trainer goes on although its signal is aborted`);
+      }
+      finished = true;
+      const result = next.value;
+      await storeArtifact(this.key(), this.options.what ?? this.name, async (folder) => {
+        copyFileSync(recordsFile, join(folder, "records.jsonl"));
+        mkdirSync(join(folder, "result"));
+        await this.options.save(result, join(folder, "result"));
+      });
+      this.trained = { result };
+      rmSync(work, { recursive: true, force: true });
+    } finally {
+      if (!finished) await letTrainerSave(run, interrupt, recordsFile);
+    }
+  }
+}
+
+/**
+ * The loop was left early, by a `break` or by a failure in what consumes the records. One more turn with the signal set
+ * lets the trainer save; should it make another step before it listens, that step's record is kept with its checkpoint.
+ */
+async function letTrainerSave<R extends object>(
+  run: AsyncGenerator<R, unknown>,
+  interrupt: AbortController,
+  recordsFile: string,
+): Promise<void> {
+  if (!interrupt.signal.aborted) {
+    interrupt.abort();
+    try {
+      const next = await run.next();
+      if (!next.done) appendFileSync(recordsFile, formatRecord(next.value));
+    } catch {
+      // It has saved and thrown, as asked; or it had failed before, and that error is already on its way.
+    }
+  }
+  await run.return(undefined);
+}
+
+/** Out of the ordinary, so on stderr, where it neither mixes with data nor changes a notebook's usual outputs. */
+function say(message: string): void {
+  console.error(message);
+}
