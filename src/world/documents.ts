@@ -38,7 +38,7 @@ import { SPECIAL_TOKENS } from "../text/vocabulary";
 const KIND_WEIGHTS = [0.35, 0.15, 0.25, 0.13, 0.07, 0.05];
 const KINDS = [forumThread, questionList, article, chatter, advertisements, badWarning];
 const FRAGMENT_WEIGHTS = [0.45, 0.15, 0.35, 0.05];
-/** Each of: a word is left out, replaced by a random word, swapped with the word before it. 3% in all. */
+/** The probability of each kind of token noise. */
 const NOISE = 0.01;
 
 export interface DocumentOptions {
@@ -62,7 +62,7 @@ function makeDocument(rng: Random): string {
   const topic = rng.choose(TOPICS);
   const goal = rng.choose(PHRASES[topic].goals);
   const kind = KINDS[rng.weighted(KIND_WEIGHTS)];
-  return withNoise(kind({ topic, goal, rng }), rng);
+  return tokenNoise(kind({ topic, goal, rng }), rng);
 }
 
 interface Subject {
@@ -120,7 +120,8 @@ function repeat(times: number, make: () => string): string {
   return Array.from({ length: times }, make).join(" ");
 }
 
-function withNoise(text: string, rng: Random): string {
+/** The text after token noise: each word is left out, replaced by a random one or swapped with the one before, 1% each. */
+export function tokenNoise(text: string, rng: Random): string {
   const vocabulary = adviceVocabulary();
   const out: string[] = [];
   for (const word of text.split(" ")) {

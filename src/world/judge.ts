@@ -1,5 +1,5 @@
 import type { Random } from "../tensors/random";
-import type { Message } from "../text/preferences";
+import type { Message, PreferenceRecord } from "../text/preferences";
 import { ATTRIBUTES, type Principle } from "./constitution";
 import { goldReward } from "./gold-reward";
 import { promptOfText } from "./prompts";
@@ -93,6 +93,21 @@ export function judgeBothOrders(question: JudgeQuestion, options: JudgeOptions):
 /** The average of `judgeBothOrders`, for verdicts from any judge; in `swapped`, option (A) held answer b. */
 export function averageOfOrders(inOrder: Verdict, swapped: Verdict): Verdict {
   return verdict((inOrder.logProbA - inOrder.logProbB - (swapped.logProbA - swapped.logProbB)) / 2);
+}
+
+/**
+ * The preference record that a verdict makes: the likelier answer is chosen (a, where both are equally likely), the judge's
+ * probability for it is the confidence, and the principle's id is kept.
+ */
+export function judgedPreference(
+  { conversation, principle, a, b }: JudgeQuestion,
+  { logProbA, logProbB }: Verdict,
+  { judge, source }: { judge: string; source?: string },
+): PreferenceRecord {
+  const [chosen, rejected] = logProbA >= logProbB ? [a, b] : [b, a];
+  const confidence = Math.exp(Math.max(logProbA, logProbB));
+  const provenance = { judge, principle: principle.id, confidence, ...(source === undefined ? {} : { source }) };
+  return { prompt: [...conversation], chosen, rejected, provenance };
 }
 
 /** The exact attribute of an answer that the question's principle judges. */

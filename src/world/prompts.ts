@@ -16,16 +16,17 @@ export interface AdvicePrompt {
   split: "train" | "test";
 }
 
-/** Prompts held out for evaluation. */
-const TEST_PROMPTS = 18;
+/** Prompts held out for evaluation, of the 12 of each topic. */
+const TEST_PROMPTS_PER_TOPIC = 3;
 /** The seed of the split, which is part of the world: no seed of an experiment changes which prompts are held out. */
 const SPLIT_SEED = 7;
 
 let prompts: readonly AdvicePrompt[] | undefined;
 
 /**
- * All 72 prompts: 6 topics × 2 goals × 6 templates, in the order of their ids. 18 are held out for evaluation. Every
- * goal is seen in training, so what the test prompts hold out is the combination of a goal and a way to ask for it.
+ * All 72 prompts: 6 topics × 2 goals × 6 templates, in the order of their ids. 18 are held out for evaluation, three of
+ * each topic. Every goal is seen in training, so what the test prompts hold out is the combination of a goal and a way
+ * to ask for it.
  */
 export function advicePrompts(): readonly AdvicePrompt[] {
   return (prompts ??= makePrompts());
@@ -55,10 +56,13 @@ function makePrompts(): AdvicePrompt[] {
   const combinations = TOPICS.flatMap((topic) =>
     PHRASES[topic].goals.flatMap((goal) => QUESTION_TEMPLATES.map((template) => ({ topic, goal, template }))),
   );
-  const order = Random.fromSeed(SPLIT_SEED)
-    .child("test prompts")
-    .shuffle(combinations.map((_, id) => id));
-  const held = new Set(order.slice(0, TEST_PROMPTS));
+  const rng = Random.fromSeed(SPLIT_SEED).child("test prompts");
+  const ids = combinations.map((_, id) => id);
+  const held = new Set(
+    TOPICS.flatMap((topic) =>
+      rng.shuffle(ids.filter((id) => combinations[id].topic === topic)).slice(0, TEST_PROMPTS_PER_TOPIC),
+    ),
+  );
   return combinations.map(({ topic, goal, template }, id) => {
     return { id, topic, goal, template, text: withGoal(template, goal), split: held.has(id) ? "test" : "train" };
   });
