@@ -19,8 +19,9 @@ export function mismatchOf(error: z.ZodError, value: unknown): Mismatch {
   let found = value;
   for (const key of issue.path) found = (found as Record<PropertyKey, unknown> | null | undefined)?.[key];
   let path = "";
-  for (const key of issue.path)
+  for (const key of issue.path) {
     path += typeof key === "number" ? `[${key}]` : path === "" ? String(key) : `.${String(key)}`;
+  }
   return { path, expected: expectation(issue), found };
 }
 
@@ -34,8 +35,8 @@ function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "unrecognized_keys") return `no field ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
   if (issue.code === "too_small" || issue.code === "too_big") {
     const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
-    const unit = issue.origin === "array" ? " items" : issue.origin === "string" ? " characters" : "";
-    return bound + unit;
+    const unit = { array: " item", string: " character" }[issue.origin as string];
+    return unit === undefined ? bound : `${bound}${unit}${bound.endsWith(" 1") ? "" : "s"}`;
   }
   return issue.message;
 }
@@ -59,6 +60,5 @@ export function describe(value: unknown): string {
 
 /** A text in at most 60 characters. */
 export function shorten(text: string): string {
-  const characters = [...text];
-  return characters.length <= 60 ? text : `${characters.slice(0, 57).join("")}…`;
+  return text.length <= 60 ? text : `${[...text.slice(0, 120)].slice(0, 57).join("")}…`;
 }

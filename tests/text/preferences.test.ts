@@ -123,7 +123,10 @@ describe("writePreferences", () => {
   it("refuses records that are none, and prompts that strings cannot hold", async () => {
     const write = (record: unknown, format = "messages") =>
       writePreferences(join(folder, "x.jsonl"), [record as PreferenceRecord], { format: format as "messages" });
-    await assert.rejects(write({ ...recordOf(1), prompt: [] }), /record 0: prompt: expected at least 1 items/);
+    await assert.rejects(
+      write({ ...recordOf(1), prompt: [] }),
+      /record 0: prompt: expected at least 1 item, found a list of 0/,
+    );
     await assert.rejects(write({ ...recordOf(1), margin: -1 }), /margin: expected at least 0, found -1/);
     await assert.rejects(write({ ...recordOf(1), margin: NaN }), /margin: expected a number, found NaN/);
     await assert.rejects(write({ ...recordOf(1), score: 1 }), /expected no field "score"/);
@@ -266,6 +269,17 @@ describe("readPreferences", () => {
     const path = file("told.jsonl", asLines(rows(1)));
     assert.deepEqual((await readPreferences(path, { format: "strings" })).records, records(1));
     await assert.rejects(readPreferences(path, { format: "messages" }), /:1: expected a row of the format "messages"/);
+  });
+
+  it("does not take a row of another format for one with a field too many", async () => {
+    const dialogue = (reply: string) => `\n\nHuman: a\n\nAssistant: ${reply}`;
+    const pair = { chosen: dialogue("b"), rejected: dialogue("c") };
+    const path = file("mixed.jsonl", asLines([pair, { prompt: "q", ...pair }, pair]));
+    const { records: read, problems } = await collect(path);
+    assert.equal(read.length, 2);
+    assert.match(problems[0].message, /:2: expected a row of the format "hh-rlhf".*found one of the format "strings"/);
+    // Told that the file is HH-RLHF, it reads the row as one, and counts the field.
+    assert.deepEqual((await readPreferences(path, { format: "hh-rlhf" })).ignored, { prompt: 1 });
   });
 
   it("counts the fields that it does not read", async () => {
