@@ -1,120 +1,178 @@
 import * as tf from "@tensorflow/tfjs";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as v8 from "node:v8";
+import type { Heap, HeapKernel, KernelFunctions } from "./kernels/heap";
+import { replacements } from "./kernels/replacements";
 
 /**
- * Kernels that stock tfjs-backend-wasm 4.22 lacks or runs slowly, on its own heap. This is the only file that touches
- * private parts of tfjs (the heap, `makeOutput`, `dataIdMap`).
+ * The course's WebAssembly kernels, put over tfjs' wasm backend and working on its heap. This is the only file that
+ * touches private parts of tfjs: the module's memory and allocator, `dataIdMap`, `makeOutput`, `refCount`. They are
+ * looked at before anything is registered; if they are not as in the version this was written for, tfjs keeps its own
+ * kernels and the description says so.
+ */
+
+/** `relaxed`: SIMD with fused multiply-add; `simd`: without; `stock`: tfjs' own kernels. */
+export type KernelBuild = "relaxed" | "simd" | "stock";
+
+/** The version of tfjs whose private parts are used here. */
+export const supportedVersion = "4.22.0";
+
+/**
+ * Registers the kernels over the current backend, which must be `wasm`.
  *
- * - `UnsortedSegmentSum` is missing, so `tf.gather` has no gradient.
- * - `BatchMatMul` reaches the fast XNNPACK path only for one untransposed pair; other cases run a naive loop. Transposed
- *   single pairs are turned into the fast case by a copy.
- * - `Transpose` is slow; plain JavaScript over the heap is several times faster.
- *
+ * @param options.build which of them; by default the fastest that runs here. Only tests and benchmarks ask for another.
  * @returns a description of the path in use.
  */
-export function registerWasmKernels(): string {
-  if (registered) return description;
-  replace("UnsortedSegmentSum", () => unsortedSegmentSum);
-  replace("Transpose", (stock) => transpose(stock!));
-  replace("BatchMatMul", (stock) => batchMatMul(stock!));
-  registered = true;
-  return description;
+export function registerWasmKernels(options: { build?: KernelBuild } = {}): string {
+  if (tf.getBackend() !== "wasm") {
+    throw new Error(`registerWasmKernels: the backend is "${tf.getBackend()}"; call tf.setBackend("wasm") first`);
+  }
+  if (options.build !== undefined && options.build === current?.build) return describe(current.build);
+  restoreStock();
+  if (options.build === "stock") return describe("stock");
+  const backend = tf.backend() as unknown as WasmBackend;
+  const unlike = differences(backend);
+  if (unlike.length > 0)
+    return `${describe("stock")} (the course's kernels need tfjs ${supportedVersion}: ${unlike.join("; ")})`;
+  const lacking: string[] = [];
+  for (const build of options.build ? [options.build] : (["relaxed", "simd"] as const)) {
+    try {
+      const module = compile(build);
+      const heap = attach(backend, module);
+      testProduct(backend, heap);
+      current = { build, module, backend, heap };
+      for (const [name, kernel] of Object.entries(replacements)) replace(name, kernel);
+      return describe(build);
+    } catch (error) {
+      lacking.push(`no ${build}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  if (options.build) throw new Error(`registerWasmKernels: ${lacking.join("; ")}`);
+  return `${describe("stock")} (${lacking.join("; ")})`;
 }
 
-const description = "WebAssembly SIMD, one thread";
-let registered = false;
-
-type KernelFunction = (args: {
-  inputs: Record<string, tf.TensorInfo>;
-  backend: unknown;
-  attrs?: Record<string, unknown>;
-}) => tf.TensorInfo | tf.TensorInfo[];
+function describe(build: KernelBuild): string {
+  if (build === "stock") return "WebAssembly, tfjs' own kernels, one thread";
+  return `WebAssembly SIMD${build === "relaxed" ? " with fused multiply-add" : ""}, one thread`;
+}
 
 interface WasmBackend {
+  wasm: {
+    asm: { memory: WebAssembly.Memory };
+    HEAPU8: Uint8Array;
+    _malloc(bytes: number): number;
+    _free(address: number): void;
+  };
+  dataIdMap: { get(dataId: object): { memoryOffset: number } | undefined };
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
   typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array | Int32Array;
-  disposeData(dataId: object): boolean;
+  refCount(dataId: object): number;
 }
 
-function replace(kernelName: string, make: (stock: KernelFunction | undefined) => KernelFunction): void {
-  const stock = tf.getKernel(kernelName, "wasm") as unknown as { kernelFunc: KernelFunction } | undefined;
-  if (stock) tf.unregisterKernel(kernelName, "wasm");
-  tf.registerKernel({ kernelName, backendName: "wasm", kernelFunc: make(stock?.kernelFunc) as never });
+let current: { build: KernelBuild; module: WebAssembly.Module; backend: WasmBackend; heap: Heap } | undefined;
+const stock = new Map<string, tf.KernelConfig | undefined>();
+
+/** What of the private parts is not as expected. */
+function differences(backend: WasmBackend): string[] {
+  const path = require.resolve("@tensorflow/tfjs-backend-wasm/package.json");
+  const { version } = JSON.parse(readFileSync(path, "utf8")) as { version: string };
+  if (version !== supportedVersion) return [`this is ${version}`];
+  const parts: [string, boolean][] = [
+    ["wasm.asm.memory", backend.wasm?.asm?.memory instanceof WebAssembly.Memory],
+    ["wasm.HEAPU8", backend.wasm?.HEAPU8 instanceof Uint8Array],
+    ["wasm._malloc", typeof backend.wasm?._malloc === "function"],
+    ["wasm._free", typeof backend.wasm?._free === "function"],
+    ["dataIdMap", typeof backend.dataIdMap?.get === "function"],
+    ["makeOutput", typeof backend.makeOutput === "function"],
+    ["typedArrayFromHeap", typeof backend.typedArrayFromHeap === "function"],
+    ["refCount", typeof backend.refCount === "function"],
+  ];
+  return parts.filter(([, present]) => !present).map(([name]) => `${name} is missing`);
 }
 
-const size = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
-
-const unsortedSegmentSum: KernelFunction = ({ inputs, backend, attrs }) => {
-  const { x, segmentIds } = inputs;
-  const numSegments = attrs!.numSegments as number;
-  const wasm = backend as WasmBackend;
-  const width = size(x.shape) / size(segmentIds.shape);
-  const output = wasm.makeOutput([numSegments, ...x.shape.slice(segmentIds.shape.length)], x.dtype);
-  const from = wasm.typedArrayFromHeap(x);
-  const ids = wasm.typedArrayFromHeap(segmentIds);
-  const to = wasm.typedArrayFromHeap(output);
-  to.fill(0);
-  for (let row = 0; row < ids.length; row++) {
-    const id = ids[row];
-    if (id < 0 || id >= numSegments) continue; // as the definition of the operation says
-    for (let i = 0, at = id * width, read = row * width; i < width; i++) to[at + i] += from[read + i];
+/**
+ * Node 20's V8 knows the relaxed instructions, in their final encoding, but only behind a flag. The flag is set for the
+ * moment of compiling this one module: a module keeps the features it was compiled with.
+ */
+function compile(build: KernelBuild): WebAssembly.Module {
+  const bytes = readFileSync(join(__dirname, "kernels", `${build}.wasm`));
+  if (build !== "relaxed" || WebAssembly.validate(bytes)) return new WebAssembly.Module(bytes);
+  v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
+  try {
+    return new WebAssembly.Module(bytes);
+  } finally {
+    v8.setFlagsFromString("--no-experimental-wasm-relaxed-simd");
   }
-  return output;
-};
+}
 
-const transpose =
-  (stock: KernelFunction): KernelFunction =>
-  (args) => {
-    const { x } = args.inputs;
-    const perm = args.attrs!.perm as number[];
-    const wasm = args.backend as WasmBackend;
-    if (perm.length < 2 || perm.length > 4 || (x.dtype !== "float32" && x.dtype !== "int32")) return stock(args);
-    const strides = new Array<number>(perm.length).fill(1);
-    for (let axis = perm.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1] * x.shape[axis + 1];
-    const output = wasm.makeOutput(
-      perm.map((axis) => x.shape[axis]),
-      x.dtype,
-    );
-    const from = wasm.typedArrayFromHeap(x);
-    const to = wasm.typedArrayFromHeap(output);
-    const lead = 4 - perm.length;
-    const [d0, d1, d2, d3] = [0, 1, 2, 3].map((i) => (i < lead ? 1 : x.shape[perm[i - lead]]));
-    const [s0, s1, s2, s3] = [0, 1, 2, 3].map((i) => (i < lead ? 0 : strides[perm[i - lead]]));
-    let write = 0;
-    for (let a = 0; a < d0; a++) {
-      for (let b = 0; b < d1; b++) {
-        for (let c = 0; c < d2; c++) {
-          let read = a * s0 + b * s1 + c * s2;
-          for (let d = 0; d < d3; d++, read += s3) to[write++] = from[read];
-        }
+function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
+  const { wasm } = backend;
+  const instance = new WebAssembly.Instance(module, { env: { memory: wasm.asm.memory } });
+  const functions = instance.exports as unknown as KernelFunctions;
+  const scratch = wasm._malloc(functions.gemmScratchBytes()) >>> 0;
+  if (scratch === 0) throw new Error("the heap has no room for the kernels' work space");
+  return {
+    functions,
+    scratch,
+    address: (tensor) => backend.dataIdMap.get(tensor.dataId)!.memoryOffset,
+    output: (shape, dtype) => backend.makeOutput(shape, dtype),
+    elements: (tensor) => backend.typedArrayFromHeap(tensor),
+  };
+}
+
+/** The heap of a backend; after `tf.removeBackend("wasm")` a new one has another memory. */
+function heapOf(backend: WasmBackend): Heap {
+  if (backend !== current!.backend) {
+    current!.heap = attach(backend, current!.module);
+    current!.backend = backend;
+  }
+  return current!.heap;
+}
+
+function replace(kernelName: string, kernel: HeapKernel): void {
+  const config = tf.getKernel(kernelName, "wasm");
+  stock.set(kernelName, config);
+  if (config) tf.unregisterKernel(kernelName, "wasm");
+  const kernelFunc: tf.KernelFunc = (args) => {
+    const fallback = (): tf.TensorInfo | tf.TensorInfo[] => {
+      if (config) return config.kernelFunc(args);
+      throw new Error(`${kernelName} on the wasm backend: no kernel for ${args.inputs.x?.dtype}`);
+    };
+    const heap = heapOf(args.backend as unknown as WasmBackend);
+    return kernel(heap, args.inputs as Record<string, tf.TensorInfo>, args.attrs as Record<string, unknown>, fallback);
+  };
+  // Set-up has been done when the backend started; a later one (after removeBackend) needs it again.
+  tf.registerKernel({ ...config, kernelName, backendName: "wasm", kernelFunc });
+}
+
+function restoreStock(): void {
+  for (const [name, config] of stock) {
+    tf.unregisterKernel(name, "wasm");
+    if (config) tf.registerKernel(config);
+  }
+  stock.clear();
+  current = undefined;
+}
+
+/** A product of small whole numbers, exact in float32: does the module compute, and on this heap? */
+function testProduct(backend: WasmBackend, { functions, scratch }: Heap): void {
+  const [m, k, n] = [7, 3, 10];
+  const address = backend.wasm._malloc(4 * (m * k + k * n + m * n)) >>> 0;
+  try {
+    const [b, c] = [address + 4 * m * k, address + 4 * (m * k + k * n)];
+    const floats = (): Float32Array => new Float32Array(backend.wasm.asm.memory.buffer);
+    for (let i = 0; i < m * k + k * n; i++) floats()[address / 4 + i] = (i % 11) - 5;
+    functions.batchGemm(1, address, 0, k, 1, b, 0, n, 1, c, m, n, k, scratch);
+    const heap = floats();
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        let sum = 0;
+        for (let p = 0; p < k; p++) sum += heap[address / 4 + i * k + p] * heap[b / 4 + p * n + j];
+        if (heap[c / 4 + i * n + j] !== sum) throw new Error("a test product came out wrong");
       }
     }
-    return output;
-  };
-
-const batchMatMul =
-  (stock: KernelFunction): KernelFunction =>
-  (args) => {
-    const { a, b } = args.inputs;
-    const { transposeA, transposeB } = args.attrs as { transposeA: boolean; transposeB: boolean };
-    const single = size(a.shape.slice(0, -2)) === 1 && size(b.shape.slice(0, -2)) === 1;
-    if (!single || (!transposeA && !transposeB)) return stock(args);
-    const wasm = args.backend as WasmBackend;
-    const swap = (x: tf.TensorInfo): tf.TensorInfo => {
-      const rank = x.shape.length;
-      const perm = [...x.shape.keys()];
-      [perm[rank - 2], perm[rank - 1]] = [rank - 1, rank - 2];
-      const kernel = tf.getKernel("Transpose", "wasm") as unknown as { kernelFunc: KernelFunction };
-      return kernel.kernelFunc({ inputs: { x }, backend: wasm, attrs: { perm } }) as tf.TensorInfo;
-    };
-    const copies: tf.TensorInfo[] = [];
-    const straight = (x: tf.TensorInfo, transposed: boolean): tf.TensorInfo => {
-      if (!transposed) return x;
-      const copy = swap(x);
-      copies.push(copy);
-      return copy;
-    };
-    const inputs = { a: straight(a, transposeA), b: straight(b, transposeB) };
-    const output = stock({ inputs, backend: wasm, attrs: { transposeA: false, transposeB: false } });
-    for (const copy of copies) wasm.disposeData(copy.dataId);
-    return output;
-  };
+  } finally {
+    backend.wasm._free(address);
+  }
+}

@@ -1,0 +1,36 @@
+import type { DataType, TensorInfo } from "@tensorflow/tfjs";
+
+/** The exports of the WebAssembly modules built from index.as.ts; addresses in bytes, strides and sizes in elements. */
+export interface KernelFunctions {
+  gemmScratchBytes(): number;
+  batchGemm(...addressesAndSizes: number[]): void;
+  permuteRuns(...addressesAndSizes: number[]): void;
+  permutePlanes(...addressesAndSizes: number[]): void;
+  gatherRows(table: number, entries: number, ids: number, rows: number, width: number, to: number): number;
+  segmentSumF32(rows: number, ids: number, count: number, width: number, to: number, segments: number): void;
+  segmentSumI32(rows: number, ids: number, count: number, width: number, to: number, segments: number): void;
+}
+
+/** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */
+export interface Heap {
+  functions: KernelFunctions;
+  /** Work space for one matrix product. */
+  scratch: number;
+  /** Where a tensor's elements begin. */
+  address(tensor: TensorInfo): number;
+  /** A new tensor, its elements not set. */
+  output(shape: number[], dtype: DataType): TensorInfo;
+  /** The elements themselves. Valid only until the next allocation, which may move the heap. */
+  elements(tensor: TensorInfo): Float32Array | Int32Array;
+}
+
+/** A kernel over the heap. `stock` is what tfjs itself registered under the name, if anything. */
+export type HeapKernel = (
+  heap: Heap,
+  inputs: Record<string, TensorInfo>,
+  attributes: Record<string, unknown>,
+  stock: () => TensorInfo | TensorInfo[],
+) => TensorInfo | TensorInfo[];
+
+/** How many elements a shape holds. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);

@@ -1,0 +1,148 @@
+import * as tf from "@tensorflow/tfjs";
+import { type HeapKernel, sizeOf } from "./heap";
+
+/** Kernels that take the place of tfjs' own under the same names; users keep writing plain tf operations. */
+export const replacements: Record<string, HeapKernel> = {
+  /** Missing in tfjs' wasm backend, so that `tf.gather` has no gradient there. */
+  UnsortedSegmentSum({ functions, address, output }, { x, segmentIds }, { numSegments }, stock) {
+    if (x.dtype !== "float32" && x.dtype !== "int32") return stock();
+    const rows = sizeOf(segmentIds.shape);
+    const inner = x.shape.slice(segmentIds.shape.length);
+    const segments = numSegments as number;
+    const sum = output([segments, ...inner], x.dtype);
+    const add = x.dtype === "float32" ? functions.segmentSumF32 : functions.segmentSumI32;
+    add(address(x), address(segmentIds), rows, sizeOf(inner), address(sum), segments);
+    return sum;
+  },
+
+  /** tfjs is fast only for one pair of untransposed matrices. */
+  BatchMatMul({ functions, address, output, scratch }, { a, b }, { transposeA, transposeB }, stock) {
+    if (a.dtype !== "float32" || b.dtype !== "float32") return stock();
+    const [aRows, aColumns] = a.shape.slice(-2);
+    const [bRows, bColumns] = b.shape.slice(-2);
+    const [m, k] = transposeA ? [aColumns, aRows] : [aRows, aColumns];
+    const [kOfB, n] = transposeB ? [bColumns, bRows] : [bRows, bColumns];
+    if (k !== kOfB) return stock(); // its error says what does not fit
+    const aOuter = a.shape.slice(0, -2);
+    const bOuter = b.shape.slice(0, -2);
+    const outer = tf.broadcast_util.assertAndGetBroadcastShape(aOuter, bOuter);
+    const product = output([...outer, m, n], "float32");
+    const [aBatch, bBatch, batch] = [sizeOf(aOuter), sizeOf(bOuter), sizeOf(outer)];
+    const aStrides = transposeA ? [1, m] : [k, 1];
+    const bStrides = transposeB ? [1, k] : [n, 1];
+    const run = (batch: number, m: number, aAt: number, aStep: number, bAt: number, bStep: number, to: number): void =>
+      functions.batchGemm(batch, aAt, aStep, ...aStrides, bAt, bStep, ...bStrides, to, m, n, k, scratch);
+    const [aAt, bAt, to] = [address(a), address(b), address(product)];
+    if (bBatch === 1 && aBatch === batch && !transposeA) {
+      run(1, batch * m, aAt, 0, bAt, 0, to); // rows of the whole batch as one tall matrix
+    } else if ((aBatch === batch || aBatch === 1) && (bBatch === batch || bBatch === 1)) {
+      run(batch, m, aAt, aBatch === 1 ? 0 : m * k, bAt, bBatch === 1 ? 0 : k * n, to);
+    } else {
+      const aIndex = broadcastIndices(aOuter, outer);
+      const bIndex = broadcastIndices(bOuter, outer);
+      for (let i = 0; i < batch; i++) {
+        run(1, m, aAt + 4 * aIndex[i] * m * k, 0, bAt + 4 * bIndex[i] * k * n, 0, to + 4 * i * m * n);
+      }
+    }
+    return product;
+  },
+
+  /** tfjs reads one element at a time. */
+  Transpose({ functions, address, output }, { x }, { perm }, stock) {
+    const order = perm as number[];
+    if (x.dtype !== "float32" && x.dtype !== "int32") return stock();
+    const axes = mergedAxes(x.shape, order);
+    const strides = contiguousStrides(axes.map(({ size }) => size));
+    const last = axes[axes.length - 1];
+    if (last.stride === 1) {
+      const outer = axes.slice(0, -1);
+      if (outer.length > 5) return stock();
+      const result = output(
+        order.map((axis) => x.shape[axis]),
+        x.dtype,
+      );
+      const sizes = padFront(
+        outer.map(({ size }) => size),
+        5,
+        1,
+      );
+      const steps = padFront(
+        outer.map(({ stride }) => stride),
+        5,
+        0,
+      );
+      functions.permuteRuns(address(x), address(result), ...sizes, ...steps, last.size);
+      return result;
+    }
+    const contiguous = axes.findIndex(({ stride }) => stride === 1);
+    const outer = axes
+      .map((axis, i) => ({ ...axis, to: strides[i] }))
+      .filter((_, i) => i !== contiguous && i !== axes.length - 1);
+    if (outer.length > 4) return stock();
+    const result = output(
+      order.map((axis) => x.shape[axis]),
+      x.dtype,
+    );
+    functions.permutePlanes(
+      address(x),
+      address(result),
+      ...padFront(
+        outer.map(({ size }) => size),
+        4,
+        1,
+      ),
+      ...padFront(
+        outer.map(({ stride }) => stride),
+        4,
+        0,
+      ),
+      ...padFront(
+        outer.map(({ to }) => to),
+        4,
+        0,
+      ),
+      last.size,
+      axes[contiguous].size,
+      last.stride,
+      strides[contiguous],
+    );
+    return result;
+  },
+};
+
+/** The output's axes with their strides in the input: those of size 1 left out, those that stay together made one. */
+function mergedAxes(shape: readonly number[], perm: readonly number[]): { size: number; stride: number }[] {
+  const strides = contiguousStrides(shape);
+  const merged: { size: number; stride: number }[] = [];
+  for (const axis of perm) {
+    const size = shape[axis];
+    const stride = strides[axis];
+    if (size === 1) continue;
+    const before = merged[merged.length - 1];
+    if (before && before.stride === stride * size) merged[merged.length - 1] = { size: before.size * size, stride };
+    else merged.push({ size, stride });
+  }
+  return merged.length > 0 ? merged : [{ size: 1, stride: 1 }];
+}
+
+function contiguousStrides(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length).fill(1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1] * shape[axis + 1];
+  return strides;
+}
+
+function padFront(values: number[], length: number, filler: number): number[] {
+  return [...new Array<number>(length - values.length).fill(filler), ...values];
+}
+
+/** For each index of `outer` in order, the index of the element of a tensor of shape `inner` broadcast to it. */
+function broadcastIndices(inner: readonly number[], outer: readonly number[]): number[] {
+  const strides = contiguousStrides(inner);
+  const lead = outer.length - inner.length;
+  let indices = [0];
+  outer.forEach((size, axis) => {
+    const step = axis < lead || inner[axis - lead] === 1 ? 0 : strides[axis - lead];
+    indices = indices.flatMap((index) => Array.from({ length: size }, (_, i) => index + i * step));
+  });
+  return indices;
+}
