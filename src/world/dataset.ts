@@ -184,11 +184,7 @@ function preferenceRecords(rng: Random): RecordFile {
     source: `demonstration grammar, harm rate ${PAIR_HARM_RATE}`,
   };
   const fields = [
-    {
-      name: "prompt",
-      type: "list of messages",
-      meaning: "the conversation so far: `{role, content}`, here one question",
-    },
+    { name: "prompt", type: "string", meaning: "the question" },
     { name: "chosen", type: "string", meaning: "the answer that was preferred" },
     { name: "rejected", type: "string", meaning: "the other answer" },
     {
@@ -202,11 +198,12 @@ function preferenceRecords(rng: Random): RecordFile {
     {
       name: "preferences.jsonl",
       summary:
-        "Pairs of answers with a simulated annotator's choice. There is no model yet where these are made, so the answers " +
-        "are drawn from the demonstration grammar; in the notebooks they are sampled from the fine-tuned model.",
+        "Pairs of answers with a simulated annotator's choice, in the `{prompt, chosen, rejected}` format of strings. " +
+        "There is no model yet where these are made, so the answers are drawn from the demonstration grammar; in the " +
+        "notebooks they are sampled from the fine-tuned model.",
       fields,
     },
-    pairs.map((pair) => toPreferenceRecord(pair, provenance)),
+    pairs.map((pair) => ({ ...toPreferenceRecord(pair, provenance), prompt: pair.prompt })),
   );
 }
 
