@@ -1,0 +1,22 @@
+/**
+ * Works through `items` with at most `jobs` at a time, in order of their start.
+ *
+ * @returns the results in the order of the items; undefined where `signal` was aborted before the item began.
+ */
+export async function inParallel<T, R>(
+  items: readonly T[],
+  jobs: number,
+  work: (item: T, index: number) => Promise<R>,
+  signal?: AbortSignal,
+): Promise<(R | undefined)[]> {
+  const results: (R | undefined)[] = items.map(() => undefined);
+  let next = 0;
+  const worker = async () => {
+    while (next < items.length && !signal?.aborted) {
+      const index = next++;
+      results[index] = await work(items[index], index);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, items.length) }, worker));
+  return results;
+}
