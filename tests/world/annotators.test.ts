@@ -8,6 +8,8 @@ import {
   toPreferenceRecord,
   type Comparison,
 } from "../../src/world/annotators";
+import { demonstrationAnswer } from "../../src/world/demonstrations";
+import { trainPrompts } from "../../src/world/prompts";
 
 const PROMPT = 0; // about weight
 const BETTER = "eat less sugar and add more fiber ."; // gold 1.6
@@ -90,14 +92,37 @@ describe("annotate", () => {
     assert.deepEqual([pairs.length, identical], [1, 1]);
   });
 
+  it("picks the truly better answer of two demonstrations .85 of the time, world.md's ceiling for a reward model", () => {
+    const rng = Random.fromSeed(5);
+    const drawn = Array.from({ length: 6000 }, () => {
+      const { id, topic } = rng.choose(trainPrompts());
+      const answer = (): string => demonstrationAnswer(topic, rng.bernoulli(0.15), rng);
+      return { promptId: id, a: answer(), b: answer() };
+    });
+    const { pairs } = annotate({ comparisons: drawn, rng });
+    const decided = pairs.filter(({ goldChosen, goldRejected }) => goldChosen !== goldRejected);
+    const ceiling = decided.filter(({ goldChosen, goldRejected }) => goldChosen > goldRejected).length / decided.length;
+    // world.md: .85 / .83 / .85 on 500 pairs of SFT samples (standard error .016); here the standard error is .005.
+    assert.ok(Math.abs(ceiling - 0.85) < 0.025, String(ceiling));
+  });
+
   it("values an answer by its own prompt's topic", () => {
-    const [pair] = annotate({
-      comparisons: [{ promptId: 71, a: BETTER, b: "take the train ." }],
+    const trip = "take the train .";
+    const { pairs } = annotate({
+      comparisons: [
+        { promptId: 71, a: BETTER, b: trip },
+        { promptId: 71, a: trip, b: BETTER },
+      ],
       rng: Random.fromSeed(0),
       ...deterministicAnnotator,
-    }).pairs;
-    assert.equal(pair.chosen, "take the train .");
-    assert.equal(pair.prompt, "what should i do to plan a trip ?");
+    });
+    assert.deepEqual(
+      pairs.map(({ chosen, prompt }) => [chosen, prompt]),
+      [
+        [trip, "what should i do to plan a trip ?"],
+        [trip, "what should i do to plan a trip ?"],
+      ],
+    );
   });
 
   it("refuses a prompt that does not exist and a flip rate that is no probability", () => {

@@ -113,6 +113,10 @@ describe("demonstrations", () => {
     const intensified = mean(single.map(({ counts }) => counts.intensifier));
     assert.ok(Math.abs(hedged - 0.12) < slackOf(0.12), `hedge ${hedged}`);
     assert.ok(Math.abs(intensified - 0.088) < slackOf(0.088), `intensifier ${intensified}`);
+    assert.ok(
+      !demos.some(({ answer }) => /(maybe|perhaps) (really|definitely)/.test(answer)),
+      "never both in one clause",
+    );
   });
 
   it("are as diverse in advice as world.md's SFT model, which imitates them: about 45 of 64 sets on one prompt", () => {
