@@ -1,0 +1,44 @@
+import { displayBundle } from "../plots/show";
+import { escapeHtml } from "../workbook/table";
+import { loadExercise, type CheckContext } from "./exercise";
+import { asHtml, asText, scoreLine } from "./report";
+import { runChecks, type ExerciseResult } from "./run-checks";
+
+/**
+ * Checks a function against an exercise and shows what came of it: each check with ✓ or ✗, the likely mistake, points.
+ *
+ * It never throws for what the function does, so that the notebook goes on; an exercise that is still a stub says so.
+ *
+ * @param id the exercise ("01-perplexity")
+ * @param yours the function from the notebook
+ * @param context the notebook's parameters, on which the checks' truths depend; `timeout` in milliseconds a check
+ */
+export async function check(
+  id: string,
+  yours: (...args: never[]) => unknown,
+  context: CheckContext & { timeout?: number },
+): Promise<ExerciseResult> {
+  const exercise = loadExercise(id);
+  const [result] = await runChecks([{ exercise, yours }], context);
+  displayBundle({ "text/html": asHtml(result), "text/plain": asText(result) });
+  // A kernel prints the value of a cell's last line: this keeps that to one line.
+  Object.defineProperty(result, Symbol.for("nodejs.util.inspect.custom"), { value: () => scoreLine(result) });
+  return result;
+}
+
+/** Shows an exercise's facts and its three hints, each folded inside the one before. */
+export function hints(id: string): void {
+  const { title, difficulty, minutes, points, hints } = loadExercise(id);
+  const dots = "●".repeat(difficulty) + "○".repeat(5 - difficulty);
+  const facts = `difficulty ${dots} · ${minutes} minutes · ${points} ${points === 1 ? "point" : "points"}`;
+  const labels = ["A question", "The equation", "Nearly the code"];
+  const folded = hints.reduceRight(
+    (inner, hint, i) =>
+      `<details><summary>Hint ${i + 1} of 3: ${labels[i]}</summary><p style="white-space:pre-wrap">${escapeHtml(hint)}</p>${inner}</details>`,
+    "",
+  );
+  displayBundle({
+    "text/html": `<p><b>Exercise ${escapeHtml(id)}: ${escapeHtml(title)}</b><br>${facts}</p>${folded}`,
+    "text/plain": `Exercise ${id}: ${title} (${facts})`,
+  });
+}
