@@ -9,9 +9,12 @@
  * sampled: k1 = −d, k2 = d²/2, k3 = e^d − 1 − d. E[k1] = E[k3] = KL(pi‖ref) exactly; k2 is biased; k2 and k3 are never
  * negative; k1 is, for half the samples near the reference.
  *
- * **Where they go decides what they do.**
- * - *In the reward* (detached, returned through the score function): k1 and k3 both give ∇KL(pi‖ref) in expectation.
- * - *In the loss* (differentiated, the samples held fixed), for d of a whole response, or of a single token given its prefix:
+ * **Where they go decides what they do.** Below, d is that of a whole response, or of one token given its prefix.
+ * - *In the reward* (detached; the gradient is E[k·∇ log pi], see `klShapedReturns`):
+ *     k1 gives ∇KL(pi‖ref): the right one;
+ *     k3 gives ∇KL(pi‖ref) − ∇KL(ref‖pi), since E_pi[(ref/pi)·∇ log pi] = E_ref[∇ log pi]. Near the reference the two
+ *     directions agree and it pulls hardly at all, though its value is the KL.
+ * - *In the loss* (differentiated, the samples held fixed; the gradient is E[∇k]):
  *     E ∇k1 = 0: a loss of k1 only adds noise;
  *     E ∇k2 = ∇KL(pi‖ref): the right one, though its value is not;
  *     E ∇k3 = ∇KL(ref‖pi): the other direction;

@@ -102,13 +102,17 @@ export interface KlShapedReturnsOptions {
   mask: tf.Tensor2D;
   /** Price of one nat of KL(pi‖ref), in units of reward. */
   beta: number;
-  /** k1 or k3: as part of the return both have the right mean; k2 has not. */
+  /** k1 for the gradient of J. k3 has the right mean too, but another gradient: see `klShapedReturns`. */
   estimator: Exclude<KlEstimator, "k2">;
 }
 
 /**
- * R = r − β·Σ_t mask_t·k_t, [B]: the reward less the estimated price of leaving the reference. Held fixed: the gradient of
- * the KL flows through ∇ log pi in `policyGradientLoss`, so no gradient passes through the returns themselves.
+ * R = r − β·Σ_t mask_t·k_t, [B]: the reward less the estimated price of leaving the reference; E_pi[R] = J for k1 and k3.
+ * Held fixed: the gradient of the KL flows through ∇ log pi in `policyGradientLoss`, not through the returns themselves.
+ *
+ * With k1 the policy gradient of R is ∇J exactly. With k3 it is not, although its mean and variance look better: what comes
+ * out is ∇E[r] − β·(∇KL(pi‖ref) − ∇KL(ref‖pi)) (the second per token, prefixes from the policy), nearly no pull at all while the policy
+ * is near the reference.
  */
 export function klShapedReturns(options: KlShapedReturnsOptions): tf.Tensor1D {
   const { rewards, logProbs, referenceLogProbs, mask, beta, estimator } = options;

@@ -5,8 +5,8 @@
  *   log L(s) = Σ_ij w_ij·log σ(s_i − s_j) − (ridge/2)·Σ_i s_i²        w_ij = how often i was preferred to j
  *
  * It is concave. Three ways up, to the same scores: gradient ascent, Newton's method, and MM (Zermelo 1929, Hunter 2004),
- * which needs no step size. Without a ridge, adding a constant to all scores changes nothing (reported scores have mean 0),
- * and a maximum exists only under Ford's condition (Ford 1957): see `fordCondition`.
+ * which needs no step size. The data see differences of scores only; all three report scores of mean 0, which is also what a
+ * ridge prefers. Without a ridge a maximum exists only under Ford's condition (Ford 1957): see `fordCondition`.
  */
 import { bradleyTerryProbability } from "./bradley-terry";
 
@@ -16,7 +16,7 @@ export type Wins = readonly (readonly number[])[];
 export interface FitOptions {
   /** λ ≥ 0 of the penalty (λ/2)·Σ s²; 0 unless given. Any λ > 0 makes the maximum exist and be unique. */
   ridge?: number;
-  /** Scores to start from; all zero unless given. */
+  /** Scores to start from, up to a common constant; all zero unless given. */
   initial?: readonly number[];
   /** Steps to take after the starting point. */
   iterations: number;
@@ -138,7 +138,7 @@ export function* minorisationMaximisation(wins: Wins, options: FitOptions): Gene
       );
       return maximiseBound(totals[i], Math.log(expected) - scores[i], ridge);
     });
-    scores = ridge === 0 ? centred(next) : next;
+    scores = centred(next);
   }
 }
 
@@ -160,30 +160,30 @@ export function* gradientAscent(wins: Wins, options: FitOptions & { learningRate
 }
 
 /**
- * The maximum by Newton's method with halved steps, until the gradient is as small as rounding allows. Throws where Ford's
- * condition fails and there is no ridge.
+ * The maximum by Newton's method, to rounding. Steps that would lower log L are halved. Throws where Ford's condition fails
+ * and there is no ridge.
  */
 export function fitTournament(wins: Wins, options: { ridge?: number; initial?: readonly number[] } = {}): FitStep {
   const { ridge, scores: start } = prepare(wins, { ...options, iterations: 0 });
   if (ridge === 0) requireFord(wins, "fitTournament");
   const n = wins.length;
-  let scores = start;
-  let current = describe(wins, scores, ridge, 0);
+  let current = describe(wins, start, ridge, 0);
   for (let iteration = 1; iteration <= 100; iteration++) {
     // Without a ridge the Hessian is singular along 1; 11ᵀ/n fills that direction, in which the gradient is zero.
-    const curvature = tournamentHessian(wins, scores, ridge).map((row) =>
+    const curvature = tournamentHessian(wins, current.scores, ridge).map((row) =>
       row.map((value) => -value + (ridge === 0 ? 1 / n : 0)),
     );
-    const step = solve(curvature, tournamentGradient(wins, scores, ridge));
-    let next = current;
-    for (let size = 1; size > 1e-10; size /= 2) {
-      const moved = scores.map((s, i) => s + size * step[i]);
-      next = describe(wins, ridge === 0 ? centred(moved) : moved, ridge, iteration);
-      if (next.logLikelihood > current.logLikelihood || next.gradientNorm < current.gradientNorm) break;
-    }
-    if (!(next.gradientNorm < current.gradientNorm || next.logLikelihood > current.logLikelihood)) return current;
+    const step = solve(curvature, tournamentGradient(wins, current.scores, ridge));
+    const rounding = 1e-13 * Math.abs(current.logLikelihood);
+    let size = 1;
+    let next: FitStep;
+    do {
+      next = describe(wins, centred(current.scores.map((s, i) => s + size * step[i])), ridge, iteration);
+      size /= 2;
+    } while (!(next.logLikelihood >= current.logLikelihood - rounding) && size > 1e-10);
     current = next;
-    scores = next.scores;
+    // Newton's steps square their error: after one this small, the next would only move the last digit.
+    if (Math.max(...step.map(Math.abs)) < 1e-10 * (1 + Math.max(...current.scores.map(Math.abs)))) return current;
   }
   throw new Error(`fitTournament: no convergence in 100 Newton steps, gradient norm ${current.gradientNorm}`);
 }
@@ -279,7 +279,7 @@ function prepare(wins: Wins, { ridge = 0, initial, iterations }: FitOptions): { 
   }
   const scores = initial ? [...initial] : wins.map(() => 0);
   checkWins(wins, scores);
-  return { ridge, scores: ridge === 0 ? centred(scores) : scores };
+  return { ridge, scores: centred(scores) };
 }
 
 function centred(scores: readonly number[]): number[] {

@@ -28,9 +28,10 @@ export interface SequenceSpace extends Readonly<SequenceSpaceOptions> {
   readonly responses: readonly EnumeratedResponse[];
 }
 
-const maximalResponses = 100_000;
+const mostOfFullLength = 100_000;
+const greatestLength = 100;
 
-/** Enumerates a space; an error where it has more than 100,000 responses. */
+/** Enumerates a space; an error where it has more than 100,000 responses of full length, or these more than 100 tokens. */
 export function sequenceSpace({ vocabularySize, eos, maximalLength }: SequenceSpaceOptions): SequenceSpace {
   for (const [name, value] of Object.entries({ vocabularySize, maximalLength })) {
     if (!Number.isSafeInteger(value) || value < 1) {
@@ -39,6 +40,13 @@ export function sequenceSpace({ vocabularySize, eos, maximalLength }: SequenceSp
   }
   if (eos !== "none" && !(Number.isSafeInteger(eos) && eos >= 0 && eos < vocabularySize)) {
     throw new RangeError(`sequenceSpace: expected eos to be a token below ${vocabularySize} or "none", got ${eos}`);
+  }
+  const longest = (eos === "none" ? vocabularySize : vocabularySize - 1) ** maximalLength;
+  if (longest > mostOfFullLength || maximalLength > greatestLength) {
+    throw new RangeError(
+      `sequenceSpace: ${vocabularySize} tokens and length ${maximalLength} make ${longest} responses of full length, ` +
+        `expected at most ${mostOfFullLength}, of at most ${greatestLength} tokens; take a smaller vocabulary or length`,
+    );
   }
   const prefixes: number[][] = [[]];
   const paths: number[][] = [[0]]; // the states passed on the way, own state included
@@ -50,12 +58,6 @@ export function sequenceSpace({ vocabularySize, eos, maximalLength }: SequenceSp
       const ended = token === eos;
       if (ended || tokens.length === maximalLength) {
         child.push(-1);
-        if (responses.length === maximalResponses) {
-          throw new RangeError(
-            `sequenceSpace: ${vocabularySize} tokens and length ${maximalLength} make more than ${maximalResponses} ` +
-              "responses; take a smaller vocabulary or length",
-          );
-        }
         responses.push({ tokens, states: paths[state], truncated: !ended && eos !== "none" });
       } else {
         child.push(prefixes.length);
