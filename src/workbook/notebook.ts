@@ -230,7 +230,7 @@ export function formatNotebook(notebook: Notebook): string {
 }
 
 /** Writes a file so that a reader sees the old text or the new one, never half of it. */
-export function writeWhole(file: string, content: string): void {
+export function writeWhole(file: string, content: string | Uint8Array): void {
   mkdirSync(path.dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
   try {
