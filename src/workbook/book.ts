@@ -1,12 +1,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { renderChapter, type BookNotebook } from "./html-book/chapter";
+import { renderChapter } from "./html-book/chapter";
 import { loadHighlighter, numberedLines } from "./html-book/highlight";
 import { IdRegister } from "./html-book/html";
 import { loadMarkdown } from "./html-book/markdown";
 import { loadFormulaRenderer } from "./html-book/maths";
 import { chapterPage, indexPage, sourcePage, type Chapter } from "./html-book/page";
 import { linkFolder, Places } from "./html-book/places";
+import { readNotebook, type Notebook } from "./notebook";
+import { repositoryRoot } from "./paths";
 
 /** What `buildBook` is asked for. */
 export interface BookOptions {
@@ -39,12 +41,12 @@ const manifestName = "book.json";
  * something that is not a book.
  */
 export async function buildBook(options: BookOptions = {}): Promise<Book> {
-  const root = resolve(options.root ?? join(__dirname, "../.."));
+  const root = resolve(options.root ?? repositoryRoot);
   const out = resolve(options.out ?? "book");
   const notebooks = orderNotebooks(options.notebooks ?? notebooksIn(join(root, "notebooks")));
   const files = new Map<string, string | Buffer>();
   const warnings: string[] = [];
-  const contents = notebooks.map((path) => ({ path, notebook: readExecuted(path) }));
+  const contents = notebooks.map((path) => ({ path, notebook: readNotebook(path) }));
 
   const places = new Places(root, notebooks.map(notebookName));
   const highlight = await loadHighlighter(languagesIn(contents.map(({ notebook }) => notebook)));
@@ -63,7 +65,7 @@ export async function buildBook(options: BookOptions = {}): Promise<Book> {
       store: (name: string, bytes: Buffer) => void files.set(name, bytes),
       warn: (message: string) => void warnings.push(message),
     };
-    return renderChapter(path, notebook, site, ids);
+    return renderChapter(notebookName(path), notebook, site, ids);
   });
 
   chapters.forEach((chapter, index) => files.set(chapter.file, chapterPage(chapters, index)));
@@ -124,28 +126,13 @@ function notebookName(path: string): string {
   return basename(path).replace(/\.ipynb$/, "");
 }
 
-function readExecuted(path: string): BookNotebook {
-  let notebook: unknown;
-  try {
-    notebook = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new Error(
-      `book: ${path} cannot be read as a notebook: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-  const { cells, metadata } = notebook as Partial<BookNotebook>;
-  if (!Array.isArray(cells)) throw new Error(`book: ${path} is not a notebook: expected a list "cells"`);
-  return { cells, metadata: metadata ?? {} };
-}
-
 /** The languages of the fenced code of every markdown cell, and of everything a link may show. */
-function languagesIn(notebooks: readonly BookNotebook[]): Set<string> {
+function languagesIn(notebooks: readonly Notebook[]): Set<string> {
   const languages = new Set(["typescript", "javascript", "json"]);
   for (const { cells } of notebooks) {
     for (const { cell_type: type, source } of cells) {
       if (type !== "markdown") continue;
-      const text = Array.isArray(source) ? source.join("") : source;
-      for (const [, language] of text.matchAll(/^[ \t>]*(?:`{3,}|~{3,})[ \t]*([\w+-]+)/gm)) languages.add(language);
+      for (const [, language] of source.matchAll(/^[ \t>]*(?:`{3,}|~{3,})[ \t]*([\w+-]+)/gm)) languages.add(language);
     }
   }
   return languages;

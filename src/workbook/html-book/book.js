@@ -46,7 +46,8 @@
         data,
         layout: live.clientWidth < 560 ? fitNarrow(figure, fitted) : fitted,
         frames: frames ?? [],
-        config: { ...config, responsive: true, displaylogo: false },
+        // The book needs no network, so the button that sends a figure to a server is left out.
+        config: { ...config, responsive: true, displaylogo: false, showSendToCloud: false },
       });
       figure.classList.add("drawn");
     } catch (error) {
@@ -56,11 +57,9 @@
     }
   }
 
-  const figures = document.querySelectorAll("figure.plot");
-  if (!("IntersectionObserver" in window)) {
-    figures.forEach(draw);
-    return;
-  }
+  /** How far below and above the screen a figure is drawn already, in pixels. */
+  const margin = 400;
+  const isNear = ({ top, bottom }) => bottom > -margin && top < window.innerHeight + margin;
   const observer = new IntersectionObserver(
     (entries) => {
       for (const { isIntersecting, target } of entries) {
@@ -69,7 +68,10 @@
         draw(target);
       }
     },
-    { rootMargin: "400px" },
+    { rootMargin: `${margin}px` },
   );
-  figures.forEach((figure) => observer.observe(figure));
+  for (const figure of document.querySelectorAll("figure.plot")) {
+    if (isNear(figure.getBoundingClientRect())) draw(figure);
+    else observer.observe(figure);
+  }
 })();

@@ -1,27 +1,10 @@
-import { basename } from "node:path";
+import { hasTag, type Cell, type Notebook } from "../notebook";
 import { escapeHtml, IdRegister, type Warn } from "./html";
 import type { Highlight } from "./highlight";
 import { codeBlock, type Heading, type RenderHtml, type RenderMarkdown } from "./markdown";
 import { renderOutputs } from "./outputs";
 import type { Chapter, Minutes } from "./page";
 import type { Targets } from "./sanitise";
-
-/** The parts of a notebook's cell that the book shows. */
-export interface BookCell {
-  id?: string;
-  cell_type: string;
-  source: string | string[];
-  metadata?: Record<string, unknown>;
-  outputs?: unknown[];
-  execution_count?: number | null;
-  attachments?: Record<string, Record<string, string | string[]>>;
-}
-
-/** The parts of a notebook that the book reads. */
-export interface BookNotebook {
-  cells: BookCell[];
-  metadata: Record<string, unknown>;
-}
 
 /** What a chapter needs from the site it is part of. */
 export interface Site {
@@ -45,12 +28,10 @@ const badges: Record<string, { word: string; className: string }> = {
   "injected-parameters": { word: "Parameters of this run", className: "parameters" },
 };
 
-/** Renders one executed notebook. `path` names it; `ids` afterwards holds every anchor of the page. */
-export function renderChapter(path: string, notebook: BookNotebook, site: Site, ids: IdRegister): Chapter {
-  const name = basename(path, ".ipynb");
-  const language = languageOf(notebook.metadata);
+/** Renders the executed notebook `name` (without ending); `ids` afterwards holds every anchor of the page. */
+export function renderChapter(name: string, notebook: Notebook, site: Site, ids: IdRegister): Chapter {
   for (const taken of ["main", "contents"]) ids.take(taken);
-  const cellIds = notebook.cells.map(({ id }, index) => ids.take(anchor(id) ?? `cell-${index + 1}`));
+  const cellIds = notebook.cells.map(({ id }) => ids.take(id));
   const headings: Heading[] = [];
   const body: string[] = [];
   let summary: string | undefined;
@@ -68,24 +49,23 @@ export function renderChapter(path: string, notebook: BookNotebook, site: Site, 
       link: (href) => site.link(href, warn),
       image: (src) => attachment(cell, src, warn) ?? site.image(src, warn),
     };
-    const source = joined(cell.source);
-    const tags = tagsOf(cell);
+    const { source } = cell;
     if (cell.cell_type === "markdown") {
       const rendered = site.renderMarkdown(source, { ids, targets, warn });
       headings.push(...rendered.headings);
       if (!codeSeen) introduction += `${source}\n\n`;
       summary ??= rendered.firstParagraph;
-      body.push(frame(id, "markdown", tags, rendered.html));
+      body.push(frame(cell, id, rendered.html));
       return;
     }
-    if (cell.cell_type === "raw") {
-      body.push(frame(id, "raw", tags, `<pre tabindex="0">${escapeHtml(source)}</pre>`));
+    if (cell.cell_type !== "code") {
+      body.push(frame(cell, id, `<pre tabindex="0">${escapeHtml(source)}</pre>`));
       return;
     }
     codeSeen = true;
-    if (tags.includes("exercise")) exercises++;
+    if (hasTag(cell, "exercise")) exercises++;
     const outputTargets = { ...targets, ids: false };
-    const outputs = renderOutputs(cell.outputs ?? [], {
+    const outputs = renderOutputs(cell.outputs, {
       targets: outputTargets,
       warn,
       renderHtml: site.renderHtml,
@@ -97,13 +77,13 @@ export function renderChapter(path: string, notebook: BookNotebook, site: Site, 
       },
       figureId: () => ids.take(`figure-${++figures}`),
     });
-    const code = source.trim() === "" ? "" : codeBlock(site.highlight(source, language), `Code of the cell ${id}`);
+    const code = source.trim() === "" ? "" : codeBlock(site.highlight(source, "typescript"), `Code of the cell ${id}`);
     const below = outputs === "" ? "" : `\n<div class="outputs">\n${outputs}\n</div>`;
-    body.push(frame(id, "code", tags, `${code}${below}`));
+    if (code !== "" || below !== "") body.push(frame(cell, id, `${code}${below}`));
   });
 
-  const code = notebook.cells.filter(({ cell_type: type, source }) => type === "code" && joined(source).trim() !== "");
-  if (code.length > 0 && code.every((cell) => cell.execution_count == null && (cell.outputs ?? []).length === 0)) {
+  const executed = notebook.cells.some((cell) => cell.cell_type === "code" && cell.execution_count !== null);
+  if (codeSeen && !executed) {
     site.warn(`${name}: the notebook has not been executed; run it first (workbook run ${name})`);
   }
   const first = headings.find(({ level }) => level === 1) ?? headings[0];
@@ -113,7 +93,7 @@ export function renderChapter(path: string, notebook: BookNotebook, site: Site, 
     number,
     title: withoutNumber(first?.text ?? name, number),
     titleHtml: withoutNumber(first?.html ?? escapeHtml(name), number),
-    summary: statedSummary(notebook.metadata) ?? summary,
+    summary,
     minutes: minutesIn(introduction),
     headings,
     exercises,
@@ -138,44 +118,25 @@ export function minutesIn(introduction: string): Minutes {
   return minutes;
 }
 
-function frame(id: string, kind: string, tags: readonly string[], html: string): string {
-  const badge = tags.map((tag) => badges[tag]).find((entry) => entry !== undefined);
+function frame(cell: Cell, id: string, html: string): string {
+  const badge = Object.entries(badges).find(([tag]) => hasTag(cell, tag))?.[1];
+  const kind = cell.cell_type;
   const classes = ["cell", kind, ...(badge === undefined ? [] : [badge.className])].join(" ");
   const word = badge === undefined ? "" : `<p class="badge">${badge.word}</p>`;
   const link = `<a class="cell-link" href="#${id}" aria-label="Link to the cell ${id}">#</a>`;
   return `<div class="${classes}" id="${id}">${link}${word}\n${html}\n</div>`;
 }
 
-function anchor(id: string | undefined): string | undefined {
-  return id !== undefined && /^[\w-]{1,64}$/.test(id) ? id : undefined;
-}
-
-function tagsOf(cell: BookCell): string[] {
-  const tags = cell.metadata?.tags;
-  return Array.isArray(tags) ? tags.map(String) : [];
-}
-
-function attachment(cell: BookCell, src: string, warn: Warn): string | undefined {
-  if (!src.startsWith("attachment:")) return undefined;
+function attachment(cell: Cell, src: string, warn: Warn): string | undefined {
+  if (!src.startsWith("attachment:") || cell.cell_type === "code") return undefined;
   const name = decodeURIComponent(src.slice("attachment:".length));
-  const entry = Object.entries(cell.attachments?.[name] ?? {}).find(([type]) =>
-    /^image\/(?:png|jpeg|gif|webp)$/.test(type),
-  );
+  const bundle = Object.entries(cell.attachments?.[name] ?? {});
+  const entry = bundle.find(([type]) => /^image\/(?:png|jpeg|gif|webp)$/.test(type));
   if (entry === undefined) {
     warn(`the attached picture ${name} is missing`);
     return undefined;
   }
-  return `data:${entry[0]};base64,${joined(entry[1]).replace(/[^A-Za-z0-9+/=]/g, "")}`;
-}
-
-function languageOf(metadata: Record<string, unknown>): string {
-  const info = metadata.language_info as { name?: unknown } | undefined;
-  return typeof info?.name === "string" ? info.name : "typescript";
-}
-
-function statedSummary(metadata: Record<string, unknown>): string | undefined {
-  const stated = (metadata.alignment as { summary?: unknown } | undefined)?.summary;
-  return typeof stated === "string" ? escapeHtml(stated) : undefined;
+  return `data:${entry[0]};base64,${String(entry[1]).replace(/[^A-Za-z0-9+/=]/g, "")}`;
 }
 
 /** "1. The stages" in 01-stages.ipynb: the number is shown beside the title already. */
@@ -184,8 +145,4 @@ function withoutNumber(title: string, number: string | undefined): string {
   return match !== null && number !== undefined && Number(match[1]) === Number(number)
     ? title.slice(match[0].length)
     : title;
-}
-
-function joined(text: string | string[]): string {
-  return Array.isArray(text) ? text.join("") : text;
 }

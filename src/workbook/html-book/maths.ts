@@ -36,10 +36,8 @@ export function extractFormulas(markdown: string): { text: string; formulas: For
     }
     const formula = formulaAt(source, at);
     if (formula !== undefined) {
-      // Inside a quotation the markers of the lines a formula runs over are not part of it.
-      const tex = formula.written.includes("\n") ? formula.tex.replace(/\n[ \t]*>[ \t]?/g, "\n") : formula.tex;
       text += `${OPEN}${formulas.length}${CLOSE}`;
-      formulas.push({ ...formula, tex });
+      formulas.push({ ...formula, tex: inQuotation(source, at) ? unquoted(formula) : formula.tex });
       at += formula.written.length;
       continue;
     }
@@ -48,6 +46,15 @@ export function extractFormulas(markdown: string): { text: string; formulas: For
     at += length;
   }
   return { text, formulas };
+}
+
+function inQuotation(source: string, at: number): boolean {
+  return /^[ \t]*>/.test(source.slice(source.lastIndexOf("\n", at) + 1, at));
+}
+
+/** Inside a quotation the `>` of each line a formula runs over belongs to the quotation. */
+function unquoted({ tex, written }: Formula): string {
+  return formulaAt(written.replace(/\n[ \t]*>[ \t]?/g, "\n"), 0)?.tex ?? tex;
 }
 
 /** Puts the formulas back as they were written: for places where text is shown literally (code, titles, attributes). */

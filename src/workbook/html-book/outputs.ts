@@ -1,5 +1,6 @@
 import { escapeHtml, jsonForScript, type Warn } from "./html";
 import type { RenderHtml } from "./markdown";
+import type { Output } from "../notebook";
 import type { Targets } from "./sanitise";
 import { resultsTable } from "./results-table";
 import { stripTerminalCodes, terminalTextToHtml } from "./terminal-text";
@@ -17,7 +18,7 @@ export interface OutputContext {
 }
 
 /** The outputs of a code cell as HTML; the empty string when there is nothing to show. */
-export function renderOutputs(outputs: readonly unknown[], context: OutputContext): string {
+export function renderOutputs(outputs: readonly Output[], context: OutputContext): string {
   const parts: string[] = [];
   let stream: { name: string; text: string } | undefined;
   const flush = () => {
@@ -25,18 +26,14 @@ export function renderOutputs(outputs: readonly unknown[], context: OutputContex
     stream = undefined;
   };
   for (const output of outputs) {
-    const { output_type: type, name, text, data, metadata, ename, evalue, traceback } = record(output);
-    if (type === "stream") {
-      const streamName = String(name);
-      if (stream?.name !== streamName) flush();
-      stream = { name: streamName, text: (stream?.text ?? "") + joined(text) };
+    if (output.output_type === "stream") {
+      if (stream?.name !== output.name) flush();
+      stream = { name: output.name, text: (stream?.text ?? "") + output.text };
       continue;
     }
     flush();
-    if (type === "display_data" || type === "execute_result") {
-      parts.push(richOutput(record(data), record(metadata), context));
-    } else if (type === "error") parts.push(errorOutput(joined(ename), joined(evalue), traceback));
-    else context.warn(`an output of the unknown type ${JSON.stringify(type)} is not shown`);
+    if (output.output_type === "error") parts.push(errorOutput(output.ename, output.evalue, output.traceback));
+    else parts.push(richOutput(output.data, output.metadata, context));
   }
   flush();
   return parts.filter((part) => part !== "").join("\n");
@@ -48,9 +45,9 @@ function streamOutput(name: string, text: string): string {
   return `<pre class="${kind}" tabindex="0" aria-label="${label}">${terminalTextToHtml(text.replace(/\n$/, ""))}</pre>`;
 }
 
-function errorOutput(name: string, value: string, traceback: unknown): string {
+function errorOutput(name: string, value: string, traceback: readonly string[]): string {
   const heading = [name || "Error", value].filter((part) => part !== "").join(": ");
-  const lines = Array.isArray(traceback) ? traceback.map(String).join("\n") : joined(traceback);
+  const lines = traceback.join("\n");
   const trace = lines === "" ? "" : `<pre tabindex="0" aria-label="Traceback">${terminalTextToHtml(lines)}</pre>`;
   return `<div class="error" role="group" aria-label="Error"><p>${escapeHtml(stripTerminalCodes(heading))}</p>${trace}</div>`;
 }
@@ -66,17 +63,17 @@ const pictures: Record<string, string> = {
 /** Of several forms of one output the richest that the book can show; the text form is the description of a picture. */
 function richOutput(data: Record<string, unknown>, metadata: Record<string, unknown>, context: OutputContext): string {
   const has = (type: string) => data[type] !== undefined && data[type] !== null;
-  const summary = stripTerminalCodes(joined(data["text/plain"])).trim();
+  const summary = stripTerminalCodes(text(data["text/plain"])).trim();
   if (has("application/vnd.plotly.v1+json")) return plotlyOutput(data, metadata, summary, context);
   if (has("application/vnd.alignment.results+json")) {
     return resultsTable(record(parsed(data["application/vnd.alignment.results+json"])));
   }
   const image = Object.keys(pictures).find(has);
   if (image !== undefined) return `<figure>${pictureElement(image, data, metadata, summary, context)}</figure>`;
-  if (has("text/html")) return `<div class="html">${context.renderHtml(joined(data["text/html"]), context)}</div>`;
-  if (has("text/markdown")) return `<div class="html">${context.renderMarkdown(joined(data["text/markdown"]))}</div>`;
-  if (has("text/latex")) return `<div class="html">${context.renderMarkdown(joined(data["text/latex"]))}</div>`;
-  if (has("text/plain")) return streamOutput("result", joined(data["text/plain"]));
+  if (has("text/html")) return `<div class="html">${context.renderHtml(text(data["text/html"]), context)}</div>`;
+  if (has("text/markdown")) return `<div class="html">${context.renderMarkdown(text(data["text/markdown"]))}</div>`;
+  if (has("text/latex")) return `<div class="html">${context.renderMarkdown(text(data["text/latex"]))}</div>`;
+  if (has("text/plain")) return streamOutput("result", text(data["text/plain"]));
   const json = Object.keys(data).find((type) => /[/+]json$/.test(type));
   if (json !== undefined) return streamOutput("result", JSON.stringify(parsed(data[json]), null, 2));
   if (Object.keys(data).length > 0) {
@@ -127,9 +124,9 @@ function pictureElement(
   context: OutputContext,
   className?: string,
 ): string {
-  const text = joined(data[type]);
+  const content = text(data[type]);
   // An SVG is shown as a picture too: as an <img> it can neither run scripts nor load anything.
-  const bytes = type === "image/svg+xml" ? Buffer.from(text, "utf8") : Buffer.from(text, "base64");
+  const bytes = type === "image/svg+xml" ? Buffer.from(content, "utf8") : Buffer.from(content, "base64");
   if (description === "") context.warn(`a picture (${type}) has no text/plain beside it to describe it`);
   const size = pngSize(bytes) ?? {};
   const wanted = record(metadata[type]);
@@ -156,23 +153,15 @@ function record(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 }
 
-/** nbformat writes long strings as lists of lines. */
-function joined(value: unknown): string {
-  if (Array.isArray(value)) return value.map(String).join("");
+function text(value: unknown): string {
   return value === undefined || value === null ? "" : String(value);
 }
 
 /** Some kernels send JSON types as strings. */
 function parsed(value: unknown): unknown {
-  const text =
-    typeof value === "string"
-      ? value
-      : Array.isArray(value) && value.every((v) => typeof v === "string")
-        ? value.join("")
-        : undefined;
-  if (text === undefined) return value;
+  if (typeof value !== "string") return value;
   try {
-    return JSON.parse(text);
+    return JSON.parse(value);
   } catch {
     return {};
   }

@@ -61,6 +61,10 @@ export function sanitise(root: ParentNode & Node, targets: Targets, warn: Warn):
       sanitise(element, targets, warn);
       cleanAttributes(element, targets, warn);
       if (name === "img" && !element.hasAttribute("src")) element.replaceWith(element.getAttribute("alt") ?? "");
+      // A link that leads nowhere any more is shown as its text.
+      if (name === "a" && !element.hasAttribute("href") && !element.hasAttribute("id")) {
+        element.replaceWith(...element.childNodes);
+      }
     }
   }
 }
