@@ -1,0 +1,123 @@
+/**
+ * PNG files of at most 256 colours. A plot has few colours, and a palette makes its file about a third as large as true
+ * colour; executed notebooks hold dozens of them.
+ */
+import { deflateSync } from "node:zlib";
+
+/** Pixels row by row, four bytes each: red, green, blue, alpha. */
+export interface Pixels {
+  width: number;
+  height: number;
+  data: Uint8Array | Uint8ClampedArray;
+}
+
+/** The picture on white, in a palette of at most `colours` (2 to 256) colours. */
+export function encodePalettePng(pixels: Pixels, colours = 256): Buffer {
+  const { width, height } = pixels;
+  const flat = onWhite(pixels);
+  const { palette, indexOf } = choosePalette(flat, colours);
+  const rows = Buffer.alloc((width + 1) * height);
+  for (let row = 0, from = 0, to = 0; row < height; row++) {
+    to++; // filter byte 0: rows of indices compress best unfiltered
+    for (let column = 0; column < width; column++) rows[to++] = indexOf.get(flat[from++]!)!;
+  }
+  const table = Buffer.from(palette.flatMap((colour) => [colour >> 16, (colour >> 8) & 255, colour & 255]));
+  return png(width, height, 3, [chunk("PLTE", table)], rows);
+}
+
+/** The picture as it is, true colour with alpha. */
+export function encodePng({ width, height, data }: Pixels): Buffer {
+  const rows = Buffer.alloc((width * 4 + 1) * height);
+  for (let row = 0; row < height; row++)
+    rows.set(data.subarray(row * width * 4, (row + 1) * width * 4), row * (width * 4 + 1) + 1);
+  return png(width, height, 6, [], rows);
+}
+
+/** Each pixel over white, as 0xRRGGBB. */
+function onWhite({ width, height, data }: Pixels): Uint32Array {
+  const flat = new Uint32Array(width * height);
+  for (let at = 0; at < flat.length; at++) {
+    const alpha = data[4 * at + 3]! / 255;
+    const over = (channel: number): number => Math.round(data[4 * at + channel]! * alpha + 255 * (1 - alpha));
+    flat[at] =
+      alpha === 1
+        ? (data[4 * at]! << 16) | (data[4 * at + 1]! << 8) | data[4 * at + 2]!
+        : (over(0) << 16) | (over(1) << 8) | over(2);
+  }
+  return flat;
+}
+
+/**
+ * The most frequent colours as they are (paper, lines, fills), then the averages of the most frequent cells of a 16×16×16
+ * grid over the rest (smoothed edges, colour scales); every other colour goes to the nearest of these.
+ */
+function choosePalette(flat: Uint32Array, size: number): { palette: number[]; indexOf: Map<number, number> } {
+  const counts = new Map<number, number>();
+  for (const colour of flat) counts.set(colour, (counts.get(colour) ?? 0) + 1);
+  const byCount = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+  const exact = byCount.slice(0, counts.size <= size ? size : size >> 1).map(([colour]) => colour);
+  const palette = [...exact];
+  if (counts.size > size) {
+    const cells = new Map<number, { count: number; sums: [number, number, number] }>();
+    for (const [colour, count] of byCount.slice(exact.length)) {
+      const key = ((colour >> 12) & 0xf00) | ((colour >> 8) & 0xf0) | ((colour >> 4) & 0xf);
+      const cell = cells.get(key) ?? { count: 0, sums: [0, 0, 0] };
+      cell.count += count;
+      channels(colour).forEach((value, channel) => (cell.sums[channel]! += value * count));
+      cells.set(key, cell);
+    }
+    const frequent = [...cells.values()].sort((a, b) => b.count - a.count).slice(0, size - exact.length);
+    for (const { count, sums } of frequent) {
+      const [red, green, blue] = sums.map((sum) => Math.round(sum / count)) as [number, number, number];
+      palette.push((red << 16) | (green << 8) | blue);
+    }
+  }
+  const indexOf = new Map(exact.map((colour, index) => [colour, index]));
+  for (const colour of counts.keys()) if (!indexOf.has(colour)) indexOf.set(colour, nearest(colour, palette));
+  return { palette, indexOf };
+}
+
+const channels = (colour: number): [number, number, number] => [colour >> 16, (colour >> 8) & 255, colour & 255];
+
+function nearest(colour: number, palette: readonly number[]): number {
+  const [red, green, blue] = channels(colour);
+  let best = 0;
+  let least = Infinity;
+  palette.forEach((other, index) => {
+    const distance = (red - (other >> 16)) ** 2 + (green - ((other >> 8) & 255)) ** 2 + (blue - (other & 255)) ** 2;
+    if (distance < least) [best, least] = [index, distance];
+  });
+  return best;
+}
+
+function png(width: number, height: number, colourType: number, extra: Buffer[], rows: Buffer): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header[8] = 8;
+  header[9] = colourType;
+  const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+  const data = chunk("IDAT", deflateSync(rows, { level: 9 }));
+  return Buffer.concat([signature, chunk("IHDR", header), ...extra, data, chunk("IEND", Buffer.alloc(0))]);
+}
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
+  const framed = Buffer.alloc(body.length + 8);
+  framed.writeUInt32BE(data.length, 0);
+  body.copy(framed, 4);
+  framed.writeUInt32BE(crc32(body), body.length + 4);
+  return framed;
+}
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let value = byte;
+  for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+  return value;
+});
+
+function crc32(bytes: Buffer): number {
+  let value = 0xffffffff;
+  for (const byte of bytes) value = crcTable[(value ^ byte) & 255]! ^ (value >>> 8);
+  return (value ^ 0xffffffff) >>> 0;
+}
