@@ -160,6 +160,11 @@ describe("book: markdown to HTML", () => {
     });
   }
 
+  it("takes away the text of scripts and styles with them", () => {
+    assert.equal(html("a<script>b</script><style>c</style><svg><title>d</title></svg><iframe>e</iframe>f"), "af");
+    assert.equal(warnings.length, 4);
+  });
+
   it("keeps what a table and a hint need", () => {
     const table =
       '<table><thead><tr><th scope="col" style="text-align: right; color: rgb(1, 2, 3)">a</th></tr></thead><tbody><tr><td colspan="2">1 &lt; 2</td></tr></tbody></table>';
