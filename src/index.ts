@@ -1,1 +1,132 @@
-export const hello: string = "hi";
+/**
+ * The map of the course: where each slide of the lecture "Alignment of Language Models (Part I)" lives.
+ *
+ * | slide                                               | symbol                   | file                                 | notebook                 |
+ * | --------------------------------------------------- | ------------------------ | ------------------------------------ | ------------------------ |
+ * | Stages in LLM training: pre-training                | pretrain                 | objectives/maximum-likelihood.ts     | 01-stages                |
+ * | Stages in LLM training: instruction tuning          | trainSft                 | objectives/maximum-likelihood.ts     | 01-stages                |
+ * | Stages in LLM training: alignment                   | trainPolicyGradient      | objectives/reward-maximisation.ts    | 07-reward-maximisation   |
+ * | Why is instruction tuning not enough?               | nextTokenLoss            | objectives/maximum-likelihood.ts     | 01-stages                |
+ * | What to say, what not to say                        | goldReward               | world/gold-reward.ts                 | 01-stages                |
+ * | Policy                                              | Policy                   | models/policy.ts                     | 02-policy-state-action   |
+ * | Action: generating a token                          | sample                   | models/policy.ts                     | 02-policy-state-action   |
+ * | Environment, state change, reward at the end        | responseLogProbs         | models/policy.ts                     | 02-policy-state-action   |
+ * | Who/what is the reward model?                       | Reward                   | rewards/reward.ts                    | 03-reward-model          |
+ * | Architecture of the reward model                    | ScalarModel              | models/scalar-head.ts                | 03-reward-model          |
+ * | Bradley-Terry I: p_i / (p_i + p_j)                  | bradleyTerryProbabilityOfStrengths | rewards/bradley-terry.ts   | 04-bradley-terry         |
+ * | Bradley-Terry II: parameterisation by exp           | bradleyTerryProbability  | rewards/bradley-terry.ts             | 04-bradley-terry         |
+ * | Maximum likelihood estimation for BT models         | bradleyTerryLoss         | rewards/bradley-terry.ts             | 04-bradley-terry         |
+ * | An intuitive view                                   | trainRewardModel         | rewards/reward-model.ts              | 04-bradley-terry         |
+ * | Where does the data come from?                      | annotate                 | world/annotators.ts                  | 05-preferences           |
+ * | Publicly available preference data                  | readPreferences          | text/preferences.ts                  | 05-preferences           |
+ * | Constitutional AI for collecting preferences        | judge                    | world/judge.ts                       | 05-preferences           |
+ * | The objective: base or reference policy             | optimalPolicy            | evaluation/exact/distributions.ts    | 06-regularised-objective |
+ * | Why care about closeness to the reference?          | evaluateAdvice           | evaluation/advice.ts                 | 07-reward-maximisation   |
+ * | Reward maximisation: what is a high reward?         | expectation              | evaluation/exact/distributions.ts    | 06-regularised-objective |
+ * | Closeness to the reference: how to capture it?      | klPolicyToReferencePerToken | objectives/kl.ts                  | 06-regularised-objective |
+ * | Regularised reward maximisation, with beta          | exactObjectiveLoss       | objectives/enumerated.ts             | 06-regularised-objective |
+ * | Taxonomy: reward maximisation, policy gradient      | policyGradientLoss       | objectives/policy-gradient.ts        | 07-reward-maximisation   |
+ * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
+ *
+ * What follows are the exports, in the same order: first what every notebook needs, then the lecture.
+ */
+
+// The notebook: backend, randomness, pictures, predictions, exercises, results
+export { chooseBackend, describeBackend, type Backend } from "./tensors/backend";
+export { Random } from "./tensors/random";
+export type { Loss } from "./tensors/loss";
+export { displayBundle, show, showHtml, showMarkdown, watch } from "./plots/show";
+export { frame, frameTable } from "./plots/frame";
+export {
+  bars,
+  calibration,
+  distribution,
+  frontier as frontierFigure,
+  heatmap,
+  lines,
+  points,
+  runningMean,
+  slider,
+  trainingFigure,
+  tree,
+} from "./plots/figures";
+export { Predictions } from "./workbook/predictions";
+export { check, hints } from "./grading/check";
+export { unfilled } from "./grading/exercise";
+export { results } from "./workbook/results";
+export { chooseScale, course, scales, Course, type Scale, type Sizes } from "./workbook/course";
+
+// Text and the advice world
+export { BOT, EOS, PAD, USER, Vocabulary } from "./text/vocabulary";
+export { answerText, promptTokens, questionExample, responseTokens, type Example, type Message } from "./text/dialogue";
+export {
+  batchesByLength,
+  batchesShuffled,
+  padExamples,
+  padExamplesLeft,
+  paddingFraction,
+  type TokenBatch,
+} from "./text/batches";
+export { corpusWindows, documentStream } from "./text/corpus";
+export { adviceVocabulary, TOPICS, type Topic } from "./world/grammar";
+export { advicePrompts, testPrompts, trainPrompts, type AdvicePrompt } from "./world/prompts";
+export { pretrainingDocuments } from "./world/documents";
+export { demonstrations } from "./world/demonstrations";
+export { goldReward, type GoldReward } from "./world/gold-reward";
+export { adviceSet } from "./world/parse";
+export * from "./world/mini-world";
+
+// Stages in LLM training
+export { Gpt, type GptConfig } from "./models/gpt";
+export { tokenLogProbs } from "./tensors/token-log-probs";
+export { nextTokenLoss, pretrain, trainSft } from "./objectives/maximum-likelihood";
+export type { TrainingRecord } from "./models/training";
+
+// Policy, state, action
+export { draw, Policy, responseLogProbs, sample, sequenceLogProbs, type Sample } from "./models/policy";
+
+// The reward model and its architecture
+export { lengthReward, rewardsOf, tokenReward, type Reward } from "./rewards/reward";
+export { ScalarModel } from "./models/scalar-head";
+
+// Bradley-Terry
+export { bradleyTerryLoss, bradleyTerryProbability, bradleyTerryProbabilityOfStrengths } from "./rewards/bradley-terry";
+export * from "./rewards/tournament";
+export { centreScores, modelReward, scoreDifferences, trainRewardModel, type PreferencePair } from "./rewards/reward-model";
+export { preferenceCalibration } from "./evaluation/calibration";
+
+// Where the data come from
+export { annotate, preferenceProbability, toPreferenceRecord } from "./world/annotators";
+export { CONSTITUTION, favoured, principle } from "./world/constitution";
+export { judge, judgeBothOrders, judgedPreference, judgePrompt } from "./world/judge";
+export { readPreferences, writePreferences, type PreferenceRecord } from "./text/preferences";
+
+// The objective: reward, closeness to the reference, beta
+export {
+  entropy,
+  expectation,
+  frontier,
+  klDivergence,
+  logPartition,
+  logSumExp,
+  normalise,
+  objective,
+  optimalObjective,
+  optimalPolicy,
+  variance,
+} from "./evaluation/exact/distributions";
+export { klByChainRule, randomLogits, sequenceSpace, tabularLogProbs } from "./evaluation/exact/sequences";
+export { klPolicyToReferenceEstimate, klPolicyToReferencePerToken, sumOverResponse } from "./objectives/kl";
+export { EnumeratedPolicy } from "./models/enumerated-policy";
+export { exactObjectiveLoss, fitEnumerated, maximiseEnumerated } from "./objectives/enumerated";
+
+// The objective, optimised
+export {
+  batchMeanAdvantages,
+  klShapedReturns,
+  leaveOneOutAdvantages,
+  policyGradientLoss,
+} from "./objectives/policy-gradient";
+export { trainPolicyGradient } from "./objectives/reward-maximisation";
+export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
+export { dpoLoss } from "./objectives/dpo";

@@ -1,17 +1,26 @@
 import { Command } from "commander";
 
-/** Each command lives in a file of its own and is loaded only when it is asked for, so that `--help` is immediate. */
-const commands: Record<string, { summary: string; load(): Promise<{ register(program: Command): void }> }> = {
-  start: { summary: "run all notebooks, build the book, print the results", load: () => import("./start") },
-  run: { summary: "execute notebooks cell by cell", load: () => import("./run") },
-  sweep: { summary: "run a notebook over a grid of parameters", load: () => import("./sweep") },
-  check: { summary: "check the exercises of a saved notebook", load: () => import("./check") },
-  sync: { summary: "keep notebooks and their text twins in step", load: () => import("./sync") },
-  book: { summary: "build the static HTML book of the executed notebooks", load: () => import("./book") },
-  data: { summary: "regenerate the records under datasets/", load: () => import("./data") },
-  bench: { summary: "time training and generation on each backend", load: () => import("./bench") },
-  doctor: { summary: "say what this machine has and lacks", load: () => import("./doctor") },
+interface CommandModule {
+  register(program: Command): void;
+}
+
+/**
+ * Each command lives in a file of its own and is loaded only when it is asked for, so that `--help` is immediate.
+ * (`require`, because tsx leaves a relative `import()` to Node, which knows no TypeScript.)
+ */
+/* eslint-disable @typescript-eslint/no-require-imports */
+const commands: Record<string, { summary: string; load(): CommandModule }> = {
+  start: { summary: "run all notebooks, build the book, print the results", load: () => require("./start") },
+  run: { summary: "execute notebooks cell by cell", load: () => require("./run") },
+  sweep: { summary: "run a notebook over a grid of parameters", load: () => require("./sweep") },
+  check: { summary: "check the exercises of a saved notebook", load: () => require("./check") },
+  sync: { summary: "keep notebooks and their text twins in step", load: () => require("./sync") },
+  book: { summary: "build the static HTML book of the executed notebooks", load: () => require("./book") },
+  data: { summary: "regenerate the records under datasets/", load: () => require("./data") },
+  bench: { summary: "time training and generation on each backend", load: () => require("./bench") },
+  doctor: { summary: "say what this machine has and lacks", load: () => require("./doctor") },
 };
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 async function main(): Promise<void> {
   const program = new Command("workbook")
@@ -19,7 +28,7 @@ async function main(): Promise<void> {
     .showHelpAfterError("(run with --help to see the usage)")
     .showSuggestionAfterError();
   const asked = process.argv[2];
-  if (asked !== undefined && asked in commands) (await commands[asked].load()).register(program);
+  if (asked !== undefined && asked in commands) commands[asked].load().register(program);
   else for (const [name, { summary }] of Object.entries(commands)) program.command(name).description(summary);
   await program.parseAsync();
 }

@@ -3,7 +3,7 @@ import type { Random } from "../tensors/random";
 import { tokenLogProbs } from "../tensors/token-log-probs";
 import { padExamples } from "../text/batches";
 import type { Example } from "../text/dialogue";
-import { EOS, PAD } from "../text/vocabulary";
+import { BOT, EOS, PAD, USER } from "../text/vocabulary";
 import { Gpt } from "./gpt";
 import { KvCache } from "./kv-cache";
 
@@ -25,8 +25,8 @@ export class Policy {
   }
 
   /**
-   * Scores of every action: tokens [B, T] int32 → [B, T, V]. <pad> fills batches and is no action, so its probability
-   * is 0, in sampling too.
+   * Scores of every action: tokens [B, T] int32 → [B, T, V]. An answer is made of words and <eos>: the probability of
+   * <pad>, <user> and <bot> is 0, in scoring and in sampling, so every answer is text that can be read back.
    */
   logits(tokens: tf.Tensor2D, padding?: tf.Tensor1D): tf.Tensor3D {
     return tf.tidy(() => this.gpt.logits(tokens, padding).add(this.actionBias()));
@@ -39,7 +39,7 @@ export class Policy {
 
   private actionBias(): tf.Tensor1D {
     const bias = new Float32Array(this.gpt.config.vocabularySize);
-    bias[PAD] = -1e9;
+    for (const special of [PAD, USER, BOT]) bias[special] = -1e9;
     return tf.tensor1d(bias);
   }
 

@@ -1,0 +1,432 @@
+import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { Gpt, type GptConfig } from "../models/gpt";
+import { loadPolicy, loadScalarModel, saveModel } from "../models/checkpoint";
+import { Policy, sample } from "../models/policy";
+import { ScalarModel } from "../models/scalar-head";
+import type { TrainingRecord } from "../models/training";
+import { pretrain, trainSft } from "../objectives/maximum-likelihood";
+import { trainPolicyGradient } from "../objectives/reward-maximisation";
+import { centreScores, modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
+import type { Backend } from "../tensors/backend";
+import { Random } from "../tensors/random";
+import { documentStream } from "../text/corpus";
+import { answerText, promptTokens, questionExample } from "../text/dialogue";
+import type { Vocabulary } from "../text/vocabulary";
+import { annotate, type AnnotatedPair } from "../world/annotators";
+import { demonstrations } from "../world/demonstrations";
+import { pretrainingDocuments } from "../world/documents";
+import { goldReward } from "../world/gold-reward";
+import { adviceVocabulary } from "../world/grammar";
+import { promptOfText, trainPrompts } from "../world/prompts";
+import { codeVersion } from "./code-version";
+import { stage, type Stage } from "./stage";
+
+/** How big everything is. */
+export interface Sizes {
+  model: Omit<GptConfig, "vocabularySize">;
+  /** The longest answer, in tokens with <eos>. */
+  responseLimit: number;
+  documents: number;
+  pretraining: { steps: number; batchSize: number; windowLength: number };
+  demonstrations: number;
+  sft: { steps: number; batchSize: number };
+  /** Pairs of answers shown to annotators; the last `validation` are kept for measuring. */
+  comparisons: number;
+  validation: number;
+  /** Reward models are trained on each of these numbers of pairs. */
+  rewardModels: { pairs: number; steps: number }[];
+  /** The one whose reward the policy maximises. */
+  rewardPairs: number;
+  policyGradient: { steps: number; promptsPerStep: number; samplesPerPrompt: number };
+  /** Answers drawn to each test prompt when a policy is measured, and to each when diversity is. */
+  answersPerPrompt: number;
+  answersForDiversity: number;
+}
+
+export const scaleNames = ["quick", "laptop", "gpu"] as const;
+export type Scale = (typeof scaleNames)[number];
+
+/**
+ * `laptop`: the sizes whose phenomena the notebooks describe, minutes on two cores. `quick`: the same path in seconds, too
+ * small to show anything; for tests. `gpu`: a model and batches that keep a GPU busy.
+ */
+export const scales: Readonly<Record<Scale, Sizes>> = {
+  quick: {
+    model: { context: 48, width: 32, layers: 1, heads: 2 },
+    responseLimit: 30,
+    documents: 600,
+    pretraining: { steps: 30, batchSize: 8, windowLength: 32 },
+    demonstrations: 200,
+    sft: { steps: 30, batchSize: 8 },
+    comparisons: 80,
+    validation: 30,
+    rewardModels: [
+      { pairs: 10, steps: 4 },
+      { pairs: 20, steps: 6 },
+      { pairs: 40, steps: 8 },
+    ],
+    rewardPairs: 40,
+    policyGradient: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
+    answersPerPrompt: 1,
+    answersForDiversity: 4,
+  },
+  laptop: {
+    model: { context: 48, width: 64, layers: 2, heads: 4 },
+    responseLimit: 30,
+    documents: 15_000,
+    pretraining: { steps: 600, batchSize: 24, windowLength: 40 },
+    demonstrations: 2_000,
+    sft: { steps: 350, batchSize: 32 },
+    comparisons: 3_600,
+    validation: 500,
+    rewardModels: [
+      { pairs: 100, steps: 60 },
+      { pairs: 300, steps: 100 },
+      { pairs: 1_000, steps: 200 },
+      { pairs: 3_000, steps: 300 },
+    ],
+    rewardPairs: 1_000,
+    policyGradient: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
+    answersPerPrompt: 8,
+    answersForDiversity: 32,
+  },
+  gpu: {
+    model: { context: 48, width: 128, layers: 4, heads: 4 },
+    responseLimit: 30,
+    documents: 60_000,
+    pretraining: { steps: 1_200, batchSize: 64, windowLength: 40 },
+    demonstrations: 4_000,
+    sft: { steps: 500, batchSize: 64 },
+    comparisons: 10_500,
+    validation: 500,
+    rewardModels: [
+      { pairs: 100, steps: 60 },
+      { pairs: 300, steps: 100 },
+      { pairs: 1_000, steps: 200 },
+      { pairs: 3_000, steps: 300 },
+      { pairs: 10_000, steps: 600 },
+    ],
+    rewardPairs: 3_000,
+    policyGradient: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
+    answersPerPrompt: 16,
+    answersForDiversity: 64,
+  },
+};
+
+/** The sizes asked for; "auto" is `gpu` on a GPU backend and `laptop` elsewhere. An unknown name is an error. */
+export function chooseScale(asked: string, backend: Pick<Backend, "gpu">): Scale {
+  if (asked === "auto") return backend.gpu ? "gpu" : "laptop";
+  const scale = scaleNames.find((name) => name === asked);
+  if (!scale) throw new Error(`unknown scale "${asked}": expected auto, ${scaleNames.join(", ")}`);
+  return scale;
+}
+
+/** The harm rate of the course's own demonstrations. */
+export const referenceHarmRate = 0.15;
+
+/**
+ * The course's models in the advice world, each a stage that trains once and is then loaded: iterate it for its records,
+ * ask it for its result. Models are shared: clone one before training it further.
+ */
+export function course({ seed, scale }: { seed: number; scale: Scale }): Course {
+  return new Course(seed, scales[scale]);
+}
+
+export class Course {
+  readonly vocabulary: Vocabulary = adviceVocabulary();
+  readonly rng: Random;
+  private readonly made = new Map<string, Stage<TrainingRecord, unknown>>();
+
+  constructor(
+    readonly seed: number,
+    readonly sizes: Sizes,
+  ) {
+    this.rng = Random.fromSeed(seed);
+  }
+
+  /** Token ids of the training questions. */
+  prompts(): number[][] {
+    return trainPrompts().map(({ text }) => promptTokens(this.vocabulary, text));
+  }
+
+  /** The base model: next-token prediction on noisy documents. */
+  pretrained(): Stage<TrainingRecord, Policy> {
+    const { model, responseLimit, documents, pretraining } = this.sizes;
+    return this.once("pretrained", () => {
+      const texts = pretrainingDocuments({ count: documents, rng: this.rng.child("documents") });
+      const corpus = documentStream(this.vocabulary, texts);
+      return stage<TrainingRecord, Policy>({
+        name: "pretrained",
+        what: "the base model: next-token prediction on the advice world's documents",
+        options: { seed: this.seed, model, responseLimit, ...pretraining, corpus: fingerprint(corpus) },
+        code: "src/objectives/maximum-likelihood.ts",
+        ...policyFiles(this.vocabulary),
+        run: (context) => {
+          const gpt = Gpt.initialise(
+            { ...model, vocabularySize: this.vocabulary.size },
+            this.rng.child("initial weights"),
+          );
+          return returning(
+            pretrain({
+              gpt,
+              corpus,
+              ...pretraining,
+              learningRate: 4e-3,
+              warmUp: Math.min(50, Math.ceil(pretraining.steps / 5)),
+              schedule: "cosine",
+              weightDecay: 0.01,
+              rng: this.rng.child("pretraining"),
+              ...resumable(context),
+            }),
+            new Policy(gpt, responseLimit),
+          );
+        },
+      });
+    });
+  }
+
+  /** The instruction-tuned model: SFT of the base model on demonstrations, a set share of them harmful. */
+  sft({ harmRate = referenceHarmRate }: { harmRate?: number } = {}): Stage<TrainingRecord, Policy> {
+    const { sft, demonstrations: count } = this.sizes;
+    return this.once(`sft ${harmRate}`, () => {
+      const demonstrated = demonstrations({ count, harmRate, rng: this.rng.child("demonstrations") });
+      const base = this.pretrained();
+      return stage<TrainingRecord, Policy>({
+        name: "sft",
+        what: `the instruction-tuned model; ${harmRate} of its demonstrations are harmful`,
+        options: { seed: this.seed, ...sft, demonstrations: fingerprint(JSON.stringify(demonstrated)) },
+        inputs: [base],
+        code: "src/objectives/maximum-likelihood.ts",
+        ...policyFiles(this.vocabulary),
+        run: (context) =>
+          trained(base, (policy) =>
+            trainSft({
+              policy,
+              demonstrations: demonstrated.map(({ prompt, answer }) =>
+                questionExample(this.vocabulary, prompt, answer),
+              ),
+              ...sft,
+              learningRate: 2e-3,
+              warmUp: Math.min(20, Math.ceil(sft.steps / 5)),
+              schedule: "cosine",
+              weightDecay: 0.01,
+              rng: this.rng.child("sft"),
+              ...resumable(context),
+            }),
+          ),
+      });
+    });
+  }
+
+  /** Two answers of the SFT model to each of many training questions: what annotators compare. */
+  answerPairs(): Stage<{ step: number; answers: number }, AnswerPair[]> {
+    const { comparisons } = this.sizes;
+    return this.once("answer pairs", () => {
+      const source = this.sft();
+      const vocabulary = this.vocabulary;
+      const rng = this.rng.child("answer pairs");
+      return stage<{ step: number; answers: number }, AnswerPair[]>({
+        name: "answer-pairs",
+        what: "two answers of the SFT model to each of many training questions",
+        options: { seed: this.seed, comparisons },
+        inputs: [source],
+        code: "src/models/policy.ts",
+        async *run() {
+          const policy = await source.result();
+          const choice = rng.child("prompts");
+          const asked = Array.from({ length: comparisons }, () => choice.choose(trainPrompts()));
+          const pairs: AnswerPair[] = [];
+          const chunk = 256;
+          for (let start = 0; start < comparisons; start += chunk) {
+            const some = asked.slice(start, start + chunk);
+            const tokens = some.map(({ text }) => promptTokens(vocabulary, text));
+            const draws = { rng: rng.child(`answers from ${start}`), batchSize: 2 * chunk };
+            const samples = await sample(policy, [...tokens, ...tokens], draws);
+            some.forEach(({ id }, i) =>
+              pairs.push({
+                promptId: id,
+                a: answerText(vocabulary, samples[i].response),
+                b: answerText(vocabulary, samples[some.length + i].response),
+              }),
+            );
+            yield { step: start / chunk, answers: 2 * pairs.length };
+          }
+          return pairs;
+        },
+        save: (pairs, folder) => writeFile(path.join(folder, "pairs.json"), JSON.stringify(pairs)),
+        load: async (folder) => JSON.parse(await readFile(path.join(folder, "pairs.json"), "utf8")) as AnswerPair[],
+      });
+    });
+  }
+
+  /** The annotators' verdicts on `answerPairs`: pairs to train on and pairs to measure on. */
+  async preferences({ flipRate = 0 }: { flipRate?: number } = {}): Promise<Preferences> {
+    const comparisons = await this.answerPairs().result();
+    const { pairs } = annotate({ comparisons, rng: this.rng.child("annotators"), flipRate });
+    return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
+  }
+
+  /** A labelled pair as token ids. */
+  preferencePair({ prompt, chosen, rejected }: AnnotatedPair): PreferencePair {
+    return {
+      chosen: questionExample(this.vocabulary, prompt, chosen),
+      rejected: questionExample(this.vocabulary, prompt, rejected),
+    };
+  }
+
+  /** A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. */
+  rewardModel({ pairs = this.sizes.rewardPairs }: { pairs?: number } = {}): Stage<TrainingRecord, ScalarModel> {
+    const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
+    return this.once(`reward model ${pairs}`, () => {
+      const sft = this.sft();
+      const answers = this.answerPairs();
+      return stage<TrainingRecord, ScalarModel>({
+        name: "reward-model",
+        what: `a reward model fitted to ${pairs} preferences`,
+        options: { seed: this.seed, pairs, steps, annotators: codeVersion("src/world/annotators.ts") },
+        inputs: [sft, answers],
+        code: "src/rewards/reward-model.ts",
+        save: (model, folder) => saveModel(folder, model, this.vocabulary),
+        load: async (folder) => (await loadScalarModel(folder)).model,
+        run: (context) => this.fitRewardModel(context, pairs, steps),
+      });
+    });
+  }
+
+  private async *fitRewardModel(
+    context: { workFolder: string; signal: AbortSignal },
+    pairs: number,
+    steps: number,
+  ): AsyncGenerator<TrainingRecord, ScalarModel> {
+    const policy = await this.sft().result();
+    const { training } = await this.preferences();
+    const model = ScalarModel.fromTrunk(policy.gpt, this.rng.child("reward head"));
+    yield* trainRewardModel({
+      model,
+      pairs: training.slice(0, pairs).map((pair) => this.preferencePair(pair)),
+      batchSize: 32,
+      steps,
+      learningRate: 2e-3,
+      warmUp: Math.min(20, Math.ceil(steps / 5)),
+      schedule: "cosine",
+      weightDecay: 0.1,
+      rng: this.rng.child("reward model"),
+      ...resumable(context),
+    });
+    await centreScores(model, await sample(policy, this.prompts(), { rng: this.rng.child("centring") }));
+    return model;
+  }
+
+  /** The aligned model: policy gradient on E[r] − β·KL(π‖π_ref) from the SFT model, which is also the reference. */
+  aligned(options: AlignedOptions): Stage<TrainingRecord, Policy> {
+    const { beta, learningRate = 1e-3, pairs = this.sizes.rewardPairs } = options;
+    const { steps: usual, ...batch } = this.sizes.policyGradient;
+    const steps = options.steps ?? usual;
+    return this.once(`aligned ${beta} ${learningRate} ${steps} ${pairs}`, () => {
+      const reference = this.sft();
+      const rewardModel = this.rewardModel({ pairs });
+      const vocabulary = this.vocabulary;
+      return stage<TrainingRecord, Policy>({
+        name: "aligned",
+        what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
+        options: {
+          seed: this.seed,
+          beta,
+          learningRate,
+          steps,
+          ...batch,
+          gold: codeVersion("src/world/gold-reward.ts"),
+        },
+        inputs: [reference, rewardModel],
+        code: "src/objectives/reward-maximisation.ts",
+        ...policyFiles(vocabulary),
+        run: (context) => {
+          const { prompts, rng } = { prompts: this.prompts(), rng: this.rng.child("policy gradient") };
+          return trained(reference, async function* (policy, start) {
+            yield* trainPolicyGradient({
+              policy,
+              reference: start,
+              reward: modelReward(await rewardModel.result()),
+              prompts,
+              beta,
+              steps,
+              ...batch,
+              learningRate,
+              warmUp: Math.min(10, Math.ceil(steps / 5)),
+              rng,
+              measure: (samples) => {
+                const gold = samples.map(({ prompt, response }) => {
+                  const { topic } = promptOfText(vocabulary.decode(prompt.slice(1, -1)));
+                  return goldReward(topic, answerText(vocabulary, response));
+                });
+                return { gold: gold.reduce((sum, { total }) => sum + total, 0) / gold.length };
+              },
+              ...resumable(context),
+            });
+          });
+        },
+      });
+    });
+  }
+
+  // One stage object for one set of options, so that its result is loaded once in a notebook.
+  private once<S>(name: string, make: () => S): S {
+    if (!this.made.has(name)) this.made.set(name, make() as unknown as Stage<TrainingRecord, unknown>);
+    return this.made.get(name) as unknown as S;
+  }
+}
+
+export interface AlignedOptions {
+  beta: number;
+  /** Default 1e-3; 3e-4 is slow enough to watch over-optimisation. */
+  learningRate?: number;
+  /** Default: the scale's. */
+  steps?: number;
+  /** Preferences its reward model was fitted to. Default: the scale's. */
+  pairs?: number;
+}
+
+/** Two answers to the prompt with this id. */
+export interface AnswerPair {
+  promptId: number;
+  a: string;
+  b: string;
+}
+
+export interface Preferences {
+  training: AnnotatedPair[];
+  validation: AnnotatedPair[];
+}
+
+const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }) => ({
+  checkpointFolder: workFolder,
+  signal,
+});
+
+const policyFiles = (vocabulary: Vocabulary) => ({
+  save: (policy: Policy, folder: string) => saveModel(folder, policy, vocabulary),
+  load: async (folder: string) => (await loadPolicy(folder)).policy,
+});
+
+/** Trains a copy of a stage's policy, and returns it. */
+async function* trained(
+  source: Stage<TrainingRecord, Policy>,
+  train: (policy: Policy, start: Policy) => AsyncGenerator<TrainingRecord>,
+): AsyncGenerator<TrainingRecord, Policy> {
+  const start = await source.result();
+  const policy = start.clone();
+  yield* train(policy, start);
+  return policy;
+}
+
+async function* returning<R, T>(records: AsyncGenerator<R>, result: T): AsyncGenerator<R, T> {
+  yield* records;
+  return result;
+}
+
+function fingerprint(data: string | Int32Array): string {
+  const bytes = typeof data === "string" ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return createHash("sha256").update(bytes).digest("hex");
+}
