@@ -35,7 +35,8 @@ process.once("message", (job: CheckJob) => {
 
 async function runJob(job: CheckJob): Promise<void> {
   const { reporter, timeout } = job;
-  const all = job.ids.map((id) => () => submissionOf(loadExercise(id), job));
+  // Loaded before the clock of the first exercise starts: they may load tfjs, which takes seconds.
+  const all = job.ids.map(loadExercise).map((exercise) => () => submissionOf(exercise, job));
   for (const batch of reporter ? [all] : all.map((one) => [one])) {
     await send({ begun: job.ids[all.indexOf(batch[0])] });
     const made = batch.map((make) => make());

@@ -86,6 +86,9 @@ async function prepared(file: string, { set = {}, solved }: CheckNotebookOptions
   return solved ? withSolutions(notebook, workspaceAt().exercises) : notebook;
 }
 
+/** Milliseconds that the process may take to start and to load the checks, with tfjs, on a busy machine. */
+const starting = 60_000;
+
 interface ChildReport {
   received: ExerciseResult[];
   /** The exercise that was begun last. */
@@ -108,12 +111,12 @@ function runChild(job: CheckJob, limit: number): Promise<ChildReport> {
       late = true;
       child.kill("SIGKILL");
     };
-    let timer = setTimeout(kill, allowed + 60_000); // to start, and to load tfjs
+    let timer = setTimeout(kill, allowed + starting);
     child.on("message", (message: CheckMessage) => {
       if ("result" in message) return void report.received.push(message.result);
       report.current = message.begun;
       clearTimeout(timer);
-      timer = setTimeout(kill, allowed + 30_000 * Number(report.received.length === 0)); // the first loads what it imports
+      timer = setTimeout(kill, allowed);
     });
     child.on("error", failed);
     child.on("exit", (code, signal) => {

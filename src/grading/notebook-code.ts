@@ -2,7 +2,7 @@ import { createRequire, Module } from "node:module";
 import { dirname } from "node:path";
 import { hasTag, type CodeCell, type Notebook } from "../workbook/notebook";
 import { repositoryRoot } from "../workbook/paths";
-import { exerciseIds } from "./exercise";
+import { exerciseIds, unfilled } from "./exercise";
 
 type TypeScript = typeof import("typescript");
 type SourceFile = import("typescript").SourceFile;
@@ -145,7 +145,21 @@ export function loadNotebookCode(code: NotebookCode, cells: readonly ExerciseCel
   const paths = (Module as unknown as { _nodeModulePaths(from: string): string[] })._nodeModulePaths;
   loaded.filename = `${file}.exercises.js`;
   loaded.paths = [...paths(dirname(file)), ...paths(repositoryRoot)];
+  const requireFromThere = loaded.require.bind(loaded);
+  loaded.require = ((name: string) =>
+    name === "alignment" ? lazyAlignment(requireFromThere) : requireFromThere(name)) as NodeJS.Require;
   loaded._compile(outputText, loaded.filename);
   const values = (loaded.exports as { values_: Record<string, unknown> }).values_;
   return { values, beta: values.beta, seed: values.seed };
+}
+
+/**
+ * The course's library, loaded when something of it is used other than what every exercise's cell has: most exercises
+ * need none of it, and it takes seconds to load.
+ */
+function lazyAlignment(load: (name: string) => unknown): object {
+  return new Proxy(
+    { unfilled, __esModule: true },
+    { get: (own: Record<PropertyKey, unknown>, name) => own[name] ?? (load("alignment") as typeof own)[name] },
+  );
 }
