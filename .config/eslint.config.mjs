@@ -8,7 +8,11 @@ export default tseslint.config(
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
       "no-restricted-properties": [
         "error",
-        { object: "Math", property: "random", message: "Randomness is an argument: take a Random (src/tensors/random)." },
+        {
+          object: "Math",
+          property: "random",
+          message: "Randomness is an argument: take a Random (src/tensors/random).",
+        },
       ],
     },
   },
@@ -16,6 +20,12 @@ export default tseslint.config(
   // A notebook's last expression is its output, and a cell's `let` may be set again by a parameters cell.
   {
     files: ["notebooks/text/**"],
-    rules: { "@typescript-eslint/no-unused-expressions": "off", "@typescript-eslint/no-unused-vars": "off", "prefer-const": "off" },
+    rules: {
+      "@typescript-eslint/no-unused-expressions": "off",
+      "@typescript-eslint/no-unused-vars": "off",
+      "prefer-const": "off",
+      // tslab does not find an earlier cell's variable in a shorthand property.
+      "object-shorthand": ["error", "never"],
+    },
   },
 );

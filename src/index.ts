@@ -92,7 +92,13 @@ export { ScalarModel } from "./models/scalar-head";
 // Bradley-Terry
 export { bradleyTerryLoss, bradleyTerryProbability, bradleyTerryProbabilityOfStrengths } from "./rewards/bradley-terry";
 export * from "./rewards/tournament";
-export { centreScores, modelReward, scoreDifferences, trainRewardModel, type PreferencePair } from "./rewards/reward-model";
+export {
+  centreScores,
+  modelReward,
+  scoreDifferences,
+  trainRewardModel,
+  type PreferencePair,
+} from "./rewards/reward-model";
 export { preferenceCalibration } from "./evaluation/calibration";
 
 // Where the data come from
@@ -129,4 +135,5 @@ export {
 } from "./objectives/policy-gradient";
 export { trainPolicyGradient } from "./objectives/reward-maximisation";
 export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
+export { adviceMargin } from "./evaluation/advice-margin";
 export { dpoLoss } from "./objectives/dpo";
