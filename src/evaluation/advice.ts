@@ -60,6 +60,12 @@ export async function evaluateAdvice(
   options: AdviceEvaluationOptions,
 ): Promise<{ metrics: AdviceMetrics; answers: JudgedAnswer[] }> {
   const { policy, vocabulary, prompts, samplesPerPrompt, rng, reference, reward, form = "dialogue" } = options;
+  if (prompts.length === 0 || !(Number.isSafeInteger(samplesPerPrompt) && samplesPerPrompt > 0)) {
+    throw new RangeError(
+      `evaluateAdvice: expected prompts and a positive integer samplesPerPrompt, got ${prompts.length} prompts and ` +
+        `${samplesPerPrompt}`,
+    );
+  }
   const asked = prompts.flatMap((prompt) => new Array<AdvicePrompt>(samplesPerPrompt).fill(prompt));
   const tokens = asked.map(({ text }) =>
     form === "dialogue" ? promptTokens(vocabulary, text) : [EOS, ...vocabulary.encode(text)],
@@ -103,11 +109,8 @@ function distinctShare(answers: readonly JudgedAnswer[], key: (answer: JudgedAns
   return sum / byPrompt.size;
 }
 
-/** The gold reward as a reward function: what annotators would say of each answer, had one asked them all. */
-export function goldRewardFunction(
-  vocabulary: Vocabulary,
-  promptOf: (example: Example) => AdvicePrompt,
-): (examples: Example[]) => Promise<number[]> {
+/** The gold reward as a reward function, for what could be had if preferences were not noisy and needed no model. */
+export function goldRewardFunction(vocabulary: Vocabulary, promptOf: (example: Example) => AdvicePrompt): Reward {
   return async (examples) =>
     examples.map((example) => goldReward(promptOf(example).topic, answerText(vocabulary, example.response)).total);
 }

@@ -1,6 +1,6 @@
-/** One bin of a reliability diagram. */
+/** One bin of a reliability diagram: the pairs whose prediction lies in one interval. */
 export interface CalibrationBin {
-  /** Mean predicted probability in the bin, and the share of pairs in it that came out as predicted. */
+  /** Mean predicted probability in the bin, and the share of its pairs that came out as predicted (ties count half). */
   predicted: number;
   observed: number;
   count: number;
@@ -11,11 +11,13 @@ export interface PreferenceCalibration {
   accuracy: number;
   /** Mean −log σ(r+ − r−), in nats. log 2 = 0.69 is a coin's. */
   negativeLogLikelihood: number;
-  /** Σ_bins (count / N)·|predicted − observed| (Guo et al. 2017). */
+  /** Σ_bins (count / N)·|predicted − observed| (Guo et al. 2017), over the bins below. Its value depends on the bins. */
   expectedCalibrationError: number;
+  /** Those that hold a pair, of the intervals [.5, .6), [.6, .7), [.7, .8), [.8, .9), [.9, .97), [.97, 1]. */
   bins: CalibrationBin[];
 }
 
+// Finer at the top, where a confidently wrong model is found out.
 const edges = [0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1];
 
 /**
@@ -32,6 +34,9 @@ export function preferenceCalibration(differences: ArrayLike<number>): Preferenc
   let negativeLogLikelihood = 0;
   for (let i = 0; i < n; i++) {
     const difference = differences[i];
+    if (!Number.isFinite(difference)) {
+      throw new RangeError(`preferenceCalibration: the difference of pair ${i} is ${difference}, expected a number`);
+    }
     const right = difference > 0 ? 1 : difference < 0 ? 0 : 0.5;
     const predicted = 1 / (1 + Math.exp(-Math.abs(difference)));
     accuracy += right / n;

@@ -8,6 +8,10 @@ import { Gpt } from "./gpt";
 import { Policy } from "./policy";
 import { ScalarModel } from "./scalar-head";
 
+const weightsFile = "model.safetensors";
+const configFile = "config.json";
+const vocabularyFile = "vocabulary.json";
+
 const configSchema = z.strictObject({
   kind: z.enum(["policy", "scalar"]),
   vocabularySize: z.int().positive(),
@@ -25,40 +29,49 @@ type StoredConfig = z.infer<typeof configSchema>;
  */
 export async function saveModel(folder: string, model: Policy | ScalarModel, vocabulary: Vocabulary): Promise<void> {
   const gpt = model instanceof Policy ? model.gpt : model.trunk;
+  if (vocabulary.size !== gpt.config.vocabularySize) {
+    throw new RangeError(
+      `saveModel: the vocabulary has ${vocabulary.size} tokens, the model ${gpt.config.vocabularySize}; pass its own`,
+    );
+  }
   const parameters = model instanceof Policy ? model.gpt.parameters : model.parameters;
   const config: StoredConfig =
     model instanceof Policy
       ? { kind: "policy", ...gpt.config, responseLimit: model.responseLimit }
       : { kind: "scalar", ...gpt.config };
   await mkdir(folder, { recursive: true });
-  await writeSafetensors(path.join(folder, "model.safetensors"), await download(parameters), { format: "alignment" });
-  await writeFile(path.join(folder, "config.json"), `${JSON.stringify(config, null, 2)}\n`);
-  await writeFile(path.join(folder, "vocabulary.json"), `${JSON.stringify(vocabulary.toJSON(), null, 1)}\n`);
+  await writeSafetensors(path.join(folder, weightsFile), await download(parameters), { format: "alignment" });
+  await writeFile(path.join(folder, configFile), `${JSON.stringify(config, null, 2)}\n`);
+  await writeFile(path.join(folder, vocabularyFile), `${JSON.stringify(vocabulary.toJSON(), null, 1)}\n`);
 }
 
 /** Loads a policy saved by `saveModel`; missing, extra or misshapen weights are errors. */
 export async function loadPolicy(folder: string): Promise<{ policy: Policy; vocabulary: Vocabulary }> {
   const { config, tensors, vocabulary } = await load(folder, "policy");
-  if (config.responseLimit === undefined) throw new Error(`${folder}/config.json: a policy needs a responseLimit`);
-  return { policy: new Policy(Gpt.fromWeights(sizes(config), tensors), config.responseLimit), vocabulary };
+  const limit = config.responseLimit;
+  if (limit === undefined)
+    throw new Error(`${path.join(folder, configFile)}: a policy needs a responseLimit, found none`);
+  const gpt = inFile(path.join(folder, weightsFile), () => Gpt.fromWeights(sizes(config), tensors));
+  return { policy: inFile(path.join(folder, configFile), () => new Policy(gpt, limit)), vocabulary };
 }
 
 /** Loads a scalar model (reward model, value function) saved by `saveModel`. */
 export async function loadScalarModel(folder: string): Promise<{ model: ScalarModel; vocabulary: Vocabulary }> {
   const { config, tensors, vocabulary } = await load(folder, "scalar");
-  const weight = tensors.get("head.weight");
-  const bias = tensors.get("head.bias");
-  if (!weight || !bias)
-    throw new Error(`${folder}: the weights head.weight and head.bias are missing; it is no scalar model`);
-  if (String(weight.shape) !== String([config.width, 1]) || String(bias.shape) !== "1") {
-    throw new Error(
-      `${folder}: expected head shapes [${config.width}, 1] and [1], got [${weight.shape}] and [${bias.shape}]`,
-    );
-  }
-  tensors.delete("head.weight");
-  tensors.delete("head.bias");
-  const trunk = Gpt.fromWeights(sizes(config), tensors);
-  return { model: ScalarModel.fromHead(trunk, weight.values, bias.values[0]), vocabulary };
+  return inFile(path.join(folder, weightsFile), () => {
+    const take = (name: string, shape: number[]): Float32Array => {
+      const found = tensors.get(name);
+      if (!found) throw new Error(`weight "${name}" is missing; a scalar model has a head`);
+      if (String(found.shape) !== String(shape)) {
+        throw new Error(`weight "${name}": expected shape [${shape}], got [${found.shape}]`);
+      }
+      tensors.delete(name);
+      return found.values;
+    };
+    const weight = take("head.weight", [config.width, 1]);
+    const [bias] = take("head.bias", [1]);
+    return { model: ScalarModel.fromHead(Gpt.fromWeights(sizes(config), tensors), weight, bias), vocabulary };
+  });
 }
 
 /** The current values of parameters, as plain data. */
@@ -75,17 +88,29 @@ async function load(
   folder: string,
   kind: StoredConfig["kind"],
 ): Promise<{ config: StoredConfig; tensors: Map<string, StoredTensor>; vocabulary: Vocabulary }> {
-  const file = path.join(folder, "config.json");
-  const parsed = configSchema.safeParse(JSON.parse(await readFile(file, "utf8")));
+  const [file, words] = [configFile, vocabularyFile].map((name) => path.join(folder, name));
+  const [configText, vocabularyText] = await Promise.all([readFile(file, "utf8"), readFile(words, "utf8")]);
+  const parsed = configSchema.safeParse(inFile(file, () => JSON.parse(configText) as unknown));
   if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`);
-  if (parsed.data.kind !== kind)
-    throw new Error(`${file}: expected a ${kind} model, found a ${parsed.data.kind} model`);
-  const { tensors } = await readSafetensors(path.join(folder, "model.safetensors"));
-  const vocabulary = Vocabulary.fromJSON(JSON.parse(await readFile(path.join(folder, "vocabulary.json"), "utf8")));
-  if (vocabulary.size !== parsed.data.vocabularySize) {
-    throw new Error(`${folder}: the vocabulary has ${vocabulary.size} tokens, the model ${parsed.data.vocabularySize}`);
+  if (parsed.data.kind !== kind) {
+    const loader = parsed.data.kind === "policy" ? "loadPolicy" : "loadScalarModel";
+    throw new Error(`${file}: expected a ${kind} model, found a ${parsed.data.kind} model; use ${loader}`);
   }
+  const vocabulary = inFile(words, () => Vocabulary.fromJSON(JSON.parse(vocabularyText) as unknown));
+  if (vocabulary.size !== parsed.data.vocabularySize) {
+    throw new Error(`${words}: has ${vocabulary.size} tokens, the model ${parsed.data.vocabularySize} (${file})`);
+  }
+  const { tensors } = await readSafetensors(path.join(folder, weightsFile));
   return { config: parsed.data, tensors, vocabulary };
+}
+
+/** Runs something that reads a file's content, and names the file in what it throws. */
+function inFile<T>(file: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new Error(`${file}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 function sizes({ vocabularySize, context, width, layers, heads }: StoredConfig): Gpt["config"] {

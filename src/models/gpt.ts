@@ -5,6 +5,8 @@ import { embedding } from "../tensors/embedding";
 import { gelu } from "../tensors/gelu";
 import { layerNorm } from "../tensors/layer-norm";
 import type { Random } from "../tensors/random";
+import { checkShape } from "../tensors/shape";
+import { PAD } from "../text/vocabulary";
 
 export interface GptConfig {
   /** V: number of tokens. */
@@ -85,11 +87,12 @@ export class Gpt {
   /** A copy with weights of its own, e.g. the policy that starts at the reference. */
   clone(): Gpt {
     const copies = new Map<string, tf.Variable>();
-    for (const [name, parameter] of this.parameters)
+    for (const [name, parameter] of this.parameters) {
       copies.set(
         name,
         tf.tidy(() => tf.variable(tf.clone(parameter))),
       );
+    }
     return new Gpt(this.config, copies);
   }
 
@@ -99,7 +102,9 @@ export class Gpt {
    */
   hidden(tokens: tf.Tensor2D, padding?: tf.Tensor1D): tf.Tensor3D {
     return tf.tidy(() => {
-      const [, T] = tokens.shape;
+      checkShape("Gpt: tokens", tokens, [null, null]);
+      const [B, T] = tokens.shape;
+      if (padding) checkShape("Gpt: padding", padding, [B]);
       const columns = tf.range(0, T, 1, "int32").expandDims<tf.Tensor2D>(0);
       const positions = padding
         ? (tf.maximum(columns.sub(padding.expandDims(1)), tf.scalar(0, "int32")) as tf.Tensor2D)
@@ -153,6 +158,18 @@ export class Gpt {
       .reshape<tf.Tensor2D>([B * T, d])
       .matMul(table, false, true)
       .reshape([B, T, this.config.vocabularySize]);
+  }
+
+  /**
+   * Throws unless every id is a token of the vocabulary other than <pad>. Lookups do not check: beyond the table's end some
+   * backends read whatever lies in memory there.
+   */
+  checkTokens(where: string, ids: ArrayLike<number>): void {
+    const V = this.config.vocabularySize;
+    for (let i = 0; i < ids.length; i++) {
+      if (Number.isSafeInteger(ids[i]) && ids[i] > PAD && ids[i] < V) continue;
+      throw new RangeError(`${where}: token ${i} is ${ids[i]}, expected an integer in 1 … ${V - 1}`);
+    }
   }
 
   dispose(): void {

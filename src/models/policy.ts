@@ -7,6 +7,12 @@ import { BOT, EOS, PAD, USER } from "../text/vocabulary";
 import { Gpt } from "./gpt";
 import { KvCache } from "./kv-cache";
 
+/** Tokens that are never written in an answer. */
+const notActions: readonly number[] = [PAD, USER, BOT];
+
+// Added to a logit: the probability is 0 in float32. Not −∞, whose product with a mask's 0 is NaN.
+const impossible = -1e9;
+
 /**
  * A language model as a policy π(a | s) (lecture, "Policy, state, action"): the state is the prompt with the tokens
  * written so far, an action is the next token, and writing <eos> ends the episode.
@@ -20,7 +26,12 @@ export class Policy {
     readonly responseLimit: number,
   ) {
     if (!Number.isSafeInteger(responseLimit) || responseLimit < 1) {
-      throw new RangeError(`Policy: expected a positive responseLimit, got ${responseLimit}`);
+      throw new RangeError(`Policy: expected a positive integer responseLimit, got ${responseLimit}`);
+    }
+    if (responseLimit >= gpt.config.context) {
+      throw new RangeError(
+        `Policy: a responseLimit of ${responseLimit} leaves no room for a prompt in a context of ${gpt.config.context}`,
+      );
     }
   }
 
@@ -39,7 +50,7 @@ export class Policy {
 
   private actionBias(): tf.Tensor1D {
     const bias = new Float32Array(this.gpt.config.vocabularySize);
-    for (const special of [PAD, USER, BOT]) bias[special] = -1e9;
+    for (const special of notActions) bias[special] = impossible;
     return tf.tensor1d(bias);
   }
 
@@ -62,8 +73,10 @@ export interface ResponseLogProbs {
 }
 
 /**
- * Scores given responses. Call it inside `tf.tidy` or a gradient.
- * The sum of a row is log π(y | x), over all response tokens including <eos>.
+ * Scores given responses, at temperature 1. Call it inside `tf.tidy` or a gradient.
+ * The sum of a row is log π(y | x), over all response tokens including <eos>. A response without <eos> that is shorter than
+ * the horizon is a beginning, and the sum is the log-probability of beginning so. What the policy cannot write is an error:
+ * other special tokens, anything behind <eos>, and a response of full length without it.
  */
 export function responseLogProbs(policy: Policy, examples: Example[]): ResponseLogProbs {
   return tf.tidy(() => {
@@ -83,12 +96,9 @@ export function scoringTensors(
 ): { inputs: tf.Tensor2D; targets: tf.Tensor2D; mask: tf.Tensor2D } {
   const { tokens, responseMask, rows, columns } = padExamples(examples);
   const mask = Float32Array.from(responseMask);
-  examples.forEach(({ prompt, response }, row) => {
-    if (response.length > policy.responseLimit) {
-      throw new RangeError(
-        `response ${row} has ${response.length} tokens, the policy's responseLimit is ${policy.responseLimit}`,
-      );
-    }
+  examples.forEach((example, row) => {
+    const { prompt, response } = example;
+    checkExample(policy, example, row);
     if (response.length === policy.responseLimit) mask[row * columns + prompt.length + response.length - 1] = 0;
   });
   return tf.tidy(() => {
@@ -99,6 +109,26 @@ export function scoringTensors(
       mask: tf.tensor2d(mask, [rows, columns]).slice([0, 1], [rows, columns - 1]),
     };
   });
+}
+
+/** Throws unless the policy can score the response: ids in the vocabulary, within the horizon, ended by <eos> or a beginning. */
+export function checkExample(policy: Policy, { prompt, response }: Example, row: number): void {
+  const { gpt, responseLimit } = policy;
+  const fail = (problem: string): never => {
+    throw new RangeError(`response ${row} ${problem}; tokens [${response}]`);
+  };
+  gpt.checkTokens(`prompt ${row}`, prompt);
+  gpt.checkTokens(`response ${row}`, response);
+  if (prompt.length === 0) throw new RangeError(`prompt ${row} is empty; there is no state to act from`);
+  if (response.length > responseLimit) {
+    fail(`has ${response.length} tokens, the policy's responseLimit is ${responseLimit}`);
+  }
+  const end = response.indexOf(EOS);
+  if (end >= 0 && end < response.length - 1) fail(`goes on after <eos>, which ends an episode`);
+  if (end < 0 && response.length === responseLimit) {
+    fail(`has ${responseLimit} tokens and does not end with <eos>, as the policy's horizon decrees`);
+  }
+  if (response.some((token) => notActions.includes(token))) fail(`contains <user> or <bot>, which is no action`);
 }
 
 /** log π(y | x) of each response as plain numbers, in batches of `batchSize` rows; no gradient. */
@@ -115,11 +145,14 @@ export async function sequenceLogProbs(policy: Policy, examples: Example[], batc
 
 export interface SamplingOptions {
   rng: Random;
-  /** Logits are divided by it before the softmax; 0 takes the most probable token. Default 1. */
+  /** Logits are divided by it before the softmax; 0 takes the most probable token, the first of equals. Default 1. */
   temperature?: number;
-  /** Keep only the k most probable tokens. */
+  /** Keep only the k most probable tokens; of equals the first. */
   topK?: number;
-  /** Keep only the fewest tokens whose probabilities sum to at least p (Holtzman et al. 2020). */
+  /**
+   * Keep only the fewest tokens whose probabilities sum to at least p, the most probable first (Holtzman et al. 2020). With
+   * `topK` too, the probabilities are those among the k tokens.
+   */
   topP?: number;
   /** Rows generated together. Default 256. */
   batchSize?: number;
@@ -131,17 +164,25 @@ export interface Sample extends Example {
 }
 
 /**
- * Draws one response a prompt. Row i draws from its own stream, so the same seed gives the same response whatever else
- * is in the batch.
+ * Draws one response a prompt, in order. Response i draws from its own stream, so the same seed gives the same response
+ * whatever else is in the batch (as long as the logits, whose last digits depend on the batch's shape, do not round a draw
+ * to the other side of a boundary). Its log-probabilities are those of scoring only at temperature 1 without topK and topP.
  */
 export async function sample(policy: Policy, prompts: number[][], options: SamplingOptions): Promise<Sample[]> {
   const { rng, temperature = 1, topK, topP, batchSize = 256 } = options;
-  if (!(temperature >= 0)) throw new RangeError(`sample: expected a temperature ≥ 0, got ${temperature}`);
+  if (!(Number.isSafeInteger(batchSize) && batchSize > 0)) {
+    throw new RangeError(`sample: expected a positive integer batchSize, got ${batchSize}`);
+  }
+  if (!(temperature >= 0 && temperature < Infinity)) {
+    throw new RangeError(`sample: expected a finite temperature ≥ 0, got ${temperature}`);
+  }
   if (topK !== undefined && !(Number.isSafeInteger(topK) && topK > 0)) {
     throw new RangeError(`sample: expected a positive integer topK, got ${topK}`);
   }
-  if (topP !== undefined && !(topP > 0 && topP <= 1))
+  if (topP !== undefined && !(topP > 0 && topP <= 1)) {
     throw new RangeError(`sample: expected topP in (0, 1], got ${topP}`);
+  }
+  prompts.forEach((prompt, i) => checkPrompt(policy, prompt, i));
   const samples: Sample[] = [];
   for (let start = 0; start < prompts.length; start += batchSize) {
     const batch = prompts.slice(start, start + batchSize);
@@ -151,6 +192,18 @@ export async function sample(policy: Policy, prompts: number[][], options: Sampl
     );
   }
   return samples;
+}
+
+// Generation feeds one token at a time, so the model itself does not see that a sequence outgrows its context.
+function checkPrompt({ gpt, responseLimit }: Policy, prompt: number[], i: number): void {
+  const longest = gpt.config.context - responseLimit + 1;
+  if (prompt.length === 0 || prompt.length > longest) {
+    throw new RangeError(
+      `sample: prompt ${i} has ${prompt.length} tokens, expected 1 … ${longest}: context ${gpt.config.context} less ` +
+        `responseLimit ${responseLimit}, and one because the last token is not read`,
+    );
+  }
+  gpt.checkTokens(`sample: prompt ${i}`, prompt);
 }
 
 async function sampleBatch(
@@ -164,7 +217,7 @@ async function sampleBatch(
   const left = prompts.map((prompt) => longest - prompt.length); // prompts are padded on the left, to end together
   const padding = tf.tensor1d(left, "int32");
   const cache = new KvCache(gpt.config.heads, padding);
-  let tokens = prompts.map((prompt, row) => [...new Array<number>(left[row]).fill(0), ...prompt]);
+  let tokens = prompts.map((prompt, row) => [...new Array<number>(left[row]).fill(PAD), ...prompt]);
   let position = 0;
   try {
     for (let length = 1; length < responseLimit; length++) {
@@ -206,7 +259,10 @@ async function sampleBatch(
   return samples;
 }
 
-/** One token from a row of logits, by inverse transform sampling in float64. */
+/**
+ * One token from a row of logits, by inverse transform sampling in float64, with its log-probability under the distribution
+ * that it was drawn from (0 at temperature 0). Options as in `SamplingOptions`.
+ */
 export function draw(
   logits: ArrayLike<number>,
   rng: Random,
@@ -215,10 +271,14 @@ export function draw(
   topP?: number,
 ): { token: number; logProb: number } {
   let best = 0;
-  for (let v = 1; v < logits.length; v++) if (logits[v] > logits[best]) best = v;
+  for (let v = 0; v < logits.length; v++) {
+    if (Number.isNaN(logits[v])) throw new RangeError(`draw: the logit of token ${v} is not a number`);
+    if (logits[v] > logits[best]) best = v;
+  }
   if (temperature === 0) return { token: best, logProb: 0 };
+  // What is impossible stays so at any temperature, though the quotient might not be large enough to say it.
   const weights = Float64Array.from({ length: logits.length }, (_, v) =>
-    Math.exp((logits[v] - logits[best]) / temperature),
+    logits[v] < impossible / 2 ? 0 : Math.exp((logits[v] - logits[best]) / temperature),
   );
   if (topK !== undefined || topP !== undefined) keepNucleus(weights, topK ?? weights.length, topP ?? 1);
   const token = rng.weighted(weights);

@@ -2,14 +2,14 @@ import * as tf from "@tensorflow/tfjs";
 import type { Parameters } from "../tensors/adamw";
 import { embedding } from "../tensors/embedding";
 import type { Random } from "../tensors/random";
-import { padExamples } from "../text/batches";
+import { padExamples, type TokenBatch } from "../text/batches";
 import type { Example } from "../text/dialogue";
 import type { Gpt } from "./gpt";
 
 /**
  * A language model's trunk with one number in place of the vocabulary (lecture, "Architecture of the reward model"): a
  * linear head reads the residual stream at the last real token, where the whole prompt and response have been seen.
- * Padding behind it is never looked at, so it changes nothing.
+ * Padding behind it is never looked at, and padding before it is hidden from attention, so neither changes anything.
  */
 export class ScalarModel {
   readonly parameters: Parameters;
@@ -32,6 +32,11 @@ export class ScalarModel {
 
   /** A scalar model from its parts; takes the trunk over. */
   static fromHead(trunk: Gpt, weight: Float32Array, bias: number): ScalarModel {
+    if (weight.length !== trunk.config.width) {
+      throw new RangeError(
+        `ScalarModel: a trunk of width ${trunk.config.width} needs as many head weights, got ${weight.length}`,
+      );
+    }
     const head = tf.tidy(() => tf.variable(tf.tensor2d(weight, [weight.length, 1])));
     return new ScalarModel(
       trunk,
@@ -42,11 +47,26 @@ export class ScalarModel {
 
   /** One score an example, [B], read at its last token; differentiable. Call it inside `tf.tidy` or a gradient. */
   scores(examples: Example[]): tf.Tensor1D {
-    const { tokens, lengths, rows, columns } = padExamples(examples);
+    examples.forEach(({ prompt, response }, i) => {
+      this.trunk.checkTokens(`prompt ${i}`, prompt);
+      this.trunk.checkTokens(`response ${i}`, response);
+    });
+    return this.batchScores(padExamples(examples));
+  }
+
+  /**
+   * The same of a padded batch, [B]: from `padExamples`, or from `padExamplesLeft` where the padding is said to be on the
+   * left.
+   */
+  batchScores({ tokens, lengths, rows, columns }: TokenBatch, padding: "left" | "right" = "right"): tf.Tensor1D {
     return tf.tidy(() => {
-      const hidden = this.trunk.hidden(tf.tensor2d(tokens, [rows, columns], "int32"));
+      const before = padding === "left" ? lengths.map((length) => columns - length) : new Int32Array(rows);
+      const hidden = this.trunk.hidden(
+        tf.tensor2d(tokens, [rows, columns], "int32"),
+        padding === "left" ? tf.tensor1d(before, "int32") : undefined,
+      );
       const last = tf.tensor1d(
-        Int32Array.from(lengths, (length, row) => row * columns + length - 1),
+        lengths.map((length, row) => row * columns + before[row] + length - 1),
         "int32",
       );
       const read = embedding(hidden.reshape([rows * columns, -1]), last); // [B, d]

@@ -1,11 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
-import { rm } from "node:fs/promises";
 import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import path from "node:path";
 import { AdamW, globalNorm, learningRateAt, type Parameters } from "../tensors/adamw";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
 import { readSafetensors, writeSafetensors } from "../tensors/safetensors";
+import { exampleLength } from "../text/batches";
+import type { Example } from "../text/dialogue";
 import { download } from "./checkpoint";
 
 /** How to train; every trainer of the course takes these beside its own options. */
@@ -24,8 +26,13 @@ export interface TrainingOptions {
   clipNorm?: number;
   /** Step i draws from the child stream `step i`, so a resumed run continues bit for bit. */
   rng: Random;
-  /** Where to keep the state of an unfinished run; it is read when there and removed when the run ends. */
+  /**
+   * Where to keep the state of an unfinished run: written when the run stops for whatever reason, read when there, removed
+   * when the run ends. One folder belongs to one run.
+   */
   checkpointFolder?: string;
+  /** The state is also written every so many steps, for a process that is killed and cannot. Default 100. */
+  checkpointEvery?: number;
   /** Aborting it stops after the current step: the checkpoint is written and `TrainingInterrupted` thrown. */
   signal?: AbortSignal;
 }
@@ -38,7 +45,7 @@ export interface TrainingRecord {
   /** ‖g‖₂ over all parameters, before clipping. */
   gradientNorm: number;
   learningRate: number;
-  /** Tokens that went through the model so far, padding included. */
+  /** Tokens whose gradient was taken so far, padding included; sampling and scoring by other models are not counted. */
   tokens: number;
   [metric: string]: number;
 }
@@ -48,6 +55,11 @@ export interface Objective<Batch> {
   /** Named in errors and in the checkpoint. */
   name: string;
   parameters: Parameters;
+  /**
+   * The objective's own options and the sizes of its data. A checkpoint made with others (or with other `TrainingOptions`)
+   * is refused. What the data say is not compared.
+   */
+  settings?: Record<string, string | number | boolean | undefined>;
   /** Draws or generates the batch of a step. */
   batch(step: number, rng: Random): Promise<Batch>;
   /** The loss and its metrics, differentiable in the parameters. */
@@ -77,14 +89,68 @@ export class TrainingInterrupted extends Error {
  * between steps, so that plots update and interrupts arrive. A loss or gradient that is not finite stops the run with
  * step and values, before the weights are touched.
  */
-export async function* train<Batch>(
+export function train<Batch>(
   objective: Objective<Batch>,
   options: TrainingOptions,
-): AsyncGenerator<TrainingRecord> {
-  const { steps, learningRate: peak, warmUp = 0, schedule = "constant", weightDecay = 0, clipNorm = 1 } = options;
-  const { rng, checkpointFolder, signal } = options;
+): AsyncGenerator<TrainingRecord, void> {
+  const {
+    steps,
+    learningRate,
+    warmUp = 0,
+    schedule = "constant",
+    weightDecay = 0,
+    clipNorm = 1,
+    checkpointEvery = 100,
+  } = options;
+  // Checked here, not at the first step: the mistake is in the call.
+  checkWholeNumber(objective.name, "steps", steps);
+  checkWholeNumber(objective.name, "warmUp", warmUp);
+  checkWholeNumber(objective.name, "checkpointEvery", checkpointEvery, 1);
+  for (const [key, value, fits] of [
+    ["learningRate", learningRate, learningRate > 0 && learningRate < Infinity],
+    ["weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity],
+    ["clipNorm", clipNorm, clipNorm > 0],
+  ] as const) {
+    if (!fits) {
+      const expected = key === "weightDecay" ? "a number ≥ 0" : "a positive number";
+      throw new RangeError(`${objective.name}: expected ${key} to be ${expected}, got ${value}`);
+    }
+  }
+  if (!["constant", "cosine"].includes(schedule)) {
+    throw new RangeError(`${objective.name}: expected schedule "constant" or "cosine", got "${String(schedule)}"`);
+  }
+  return run(objective, { ...options, warmUp, schedule, weightDecay, clipNorm, checkpointEvery });
+}
+
+/** Throws unless the option is an integer of at least `least`. */
+export function checkWholeNumber(where: string, name: string, value: number, least = 0): void {
+  if (Number.isSafeInteger(value) && value >= least) return;
+  throw new RangeError(`${where}: expected ${name} to be an integer ≥ ${least}, got ${value}`);
+}
+
+type Defaulted = "warmUp" | "schedule" | "weightDecay" | "clipNorm" | "checkpointEvery";
+
+async function* run<Batch>(
+  objective: Objective<Batch>,
+  options: TrainingOptions & Required<Pick<TrainingOptions, Defaulted>>,
+): AsyncGenerator<TrainingRecord, void> {
+  const { steps, learningRate: peak, warmUp, schedule, weightDecay, clipNorm } = options;
+  const { rng, checkpointFolder, checkpointEvery, signal } = options;
   const optimiser = new AdamW(objective.parameters, { weightDecay });
   const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
+  const identity = {
+    objective: objective.name,
+    stream: rng.path,
+    settings: JSON.stringify({
+      steps,
+      learningRate: peak,
+      warmUp,
+      schedule,
+      weightDecay,
+      clipNorm,
+      ...objective.settings,
+    }),
+  };
   let tokens = 0;
   let finished = false;
   let saved = 0;
@@ -92,18 +158,16 @@ export async function* train<Batch>(
     if (!file || optimiser.steps === saved) return;
     saved = optimiser.steps;
     const state = await download(new Map([...objective.parameters, ...optimiser.state()]));
-    await writeSafetensors(file, state, {
-      objective: objective.name,
-      seed: rng.path,
-      step: String(optimiser.steps),
-      tokens: String(tokens),
-    });
+    await writeSafetensors(file, state, { ...identity, step: String(saved), tokens: String(tokens) });
   };
   try {
-    if (file && existsSync(file)) tokens = await restore(file, objective, optimiser, rng);
+    if (file && existsSync(file)) tokens = await restore(file, objective.parameters, optimiser, identity);
     saved = optimiser.steps;
     for (let step = optimiser.steps; step < steps; step++) {
-      const batch = await objective.batch(step, rng.child(`step ${step}`));
+      const batch = await objective.batch(step, rng.child(`step ${step}`)).catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : String(error);
+        throw new Error(`${objective.name}, step ${step}: ${message}`, { cause: error });
+      });
       const learningRate = learningRateAt(step, { peak, steps, warmUp, schedule });
       const { loss, gradientNorm, metrics } = await descend(objective, optimiser, batch, {
         step,
@@ -112,6 +176,7 @@ export async function* train<Batch>(
       });
       const measured = objective.measure(batch);
       tokens += measured.tokens;
+      if (optimiser.steps % checkpointEvery === 0) await save();
       yield { step, loss, gradientNorm, learningRate, tokens, ...metrics, ...measured.metrics };
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted && step + 1 < steps) {
@@ -144,6 +209,8 @@ async function descend<Batch>(
       return loss;
     }, [...parameters.values()]);
     const gradients = Object.fromEntries([...parameters].map(([key, parameter]) => [key, grads[parameter.name]]));
+    const unused = Object.keys(gradients).filter((key) => gradients[key] === undefined || gradients[key] === null);
+    if (unused.length > 0) throw new Error(`${name}: the loss does not depend on the parameters ${unused.join(", ")}`);
     names = Object.keys(kept);
     // One tensor of all numbers to report, so that a step reads back from the device once.
     const numbers = [value, globalNorm(Object.values(gradients)), ...Object.values(kept)];
@@ -176,28 +243,54 @@ async function descend<Batch>(
 }
 
 /** Puts parameters and optimiser back to where a stopped run left them; returns the tokens seen by then. */
-async function restore<Batch>(
+async function restore(
   file: string,
-  objective: Objective<Batch>,
+  parameters: Parameters,
   optimiser: AdamW,
-  rng: Random,
+  identity: { objective: string; stream: string; settings: string },
 ): Promise<number> {
   const { tensors, metadata } = await readSafetensors(file);
-  if (metadata.objective !== objective.name || metadata.seed !== rng.path) {
+  const differences = Object.entries(identity).flatMap(([key, now]) =>
+    key === "settings" ? changedSettings(metadata.settings, now) : changed(key, metadata[key], now),
+  );
+  if (differences.length > 0) {
     throw new Error(
-      `${file} belongs to another run: expected ${objective.name} with stream ${rng.path}, ` +
-        `found ${metadata.objective} with stream ${metadata.seed}; remove it or use another checkpoint folder`,
+      `${file} belongs to another run: ${differences.join("; ")}. Remove it to start over, or use another folder`,
     );
   }
-  for (const [name, target] of [...objective.parameters, ...optimiser.state()]) {
+  const targets = new Map([...parameters, ...optimiser.state()]);
+  // All of it is looked at before any of it is used: a file that does not fit leaves the weights as they are.
+  for (const [name, target] of targets) {
     const stored = tensors.get(name);
     if (!stored || String(stored.shape) !== String(target.shape)) {
-      throw new Error(
-        `${file}: expected "${name}" with shape [${target.shape}], found ${stored ? `[${stored.shape}]` : "none"}`,
-      );
+      const found = stored ? `[${stored.shape}]` : "none";
+      throw new Error(`${file}: expected "${name}" with shape [${target.shape}], found ${found}`);
     }
-    tf.tidy(() => target.assign(tf.tensor(stored.values, stored.shape, "float32")));
+  }
+  for (const [name, target] of targets) {
+    const { values, shape } = tensors.get(name)!;
+    tf.tidy(() => target.assign(tf.tensor(values, shape, "float32")));
   }
   optimiser.steps = Number(metadata.step);
   return Number(metadata.tokens);
+}
+
+function changedSettings(then: string | undefined, now: string): string[] {
+  const [before, after] = [JSON.parse(then ?? "{}"), JSON.parse(now)] as Record<string, unknown>[];
+  return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) =>
+    changed(key, before[key], after[key]),
+  );
+}
+
+const changed = (key: string, then: unknown, now: unknown): string[] =>
+  then === now ? [] : [`${key} was ${then}, is ${now}`];
+
+/** A batch drawn with replacement, so that a step needs nothing from the steps before it. */
+export function drawBatch<T>(items: readonly T[], count: number, rng: Random): T[] {
+  return Array.from({ length: count }, () => rng.choose(items));
+}
+
+/** Tokens that a padded batch puts through a model. */
+export function paddedTokens(examples: readonly Example[]): number {
+  return examples.length * Math.max(...examples.map(exampleLength));
 }

@@ -1,11 +1,18 @@
 import * as tf from "@tensorflow/tfjs";
-import { train, type TrainingOptions, type TrainingRecord } from "../models/training";
 import type { Gpt } from "../models/gpt";
-import { scoringTensors, type Policy } from "../models/policy";
+import { checkExample, scoringTensors, type Policy } from "../models/policy";
+import {
+  checkWholeNumber,
+  drawBatch,
+  paddedTokens,
+  train,
+  type TrainingOptions,
+  type TrainingRecord,
+} from "../models/training";
 import type { Loss } from "../tensors/loss";
+import { checkShape } from "../tensors/shape";
 import { tokenLogProbs } from "../tensors/token-log-probs";
 import type { Example } from "../text/dialogue";
-import type { Random } from "../tensors/random";
 
 /**
  * The next-token objective, of pre-training and of instruction tuning alike (lecture, "Stages in LLM training"):
@@ -14,14 +21,20 @@ import type { Random } from "../tensors/random";
  * @param logits [B, T, V]; entry t predicts targets[t].
  * @param targets [B, T] int32.
  * @param mask [B, T] of 0 and 1: which targets count. Instruction tuning counts the answer with its <eos>, not the prompt.
+ * At least one.
  * @returns the loss in nats a token; metrics: `perplexity` = e^loss, `accuracy` = the share of counted targets that have
- * the highest logit.
+ * the highest logit (the first of equals).
  */
 export function nextTokenLoss(logits: tf.Tensor3D, targets: tf.Tensor2D, mask: tf.Tensor2D): Loss {
-  const count = mask.sum();
-  const loss = tokenLogProbs(logits, targets).mul(mask).sum().neg().div<tf.Scalar>(count);
-  const hits = logits.argMax(-1).equal(targets).toFloat().mul(mask).sum();
-  return { loss, metrics: { perplexity: loss.exp(), accuracy: hits.div(count) } };
+  checkShape("nextTokenLoss: logits", logits, [null, null, null]);
+  checkShape("nextTokenLoss: targets", targets, logits.shape.slice(0, 2));
+  checkShape("nextTokenLoss: mask", mask, targets.shape);
+  return tf.tidy(() => {
+    const count = mask.sum();
+    const loss = tokenLogProbs(logits, targets).mul(mask).sum().neg().div<tf.Scalar>(count);
+    const hits = logits.argMax(-1).equal(targets).toFloat().mul(mask).sum();
+    return { loss, metrics: { perplexity: loss.exp(), accuracy: hits.div<tf.Scalar>(count) } };
+  });
 }
 
 export interface PretrainingOptions extends TrainingOptions {
@@ -33,9 +46,15 @@ export interface PretrainingOptions extends TrainingOptions {
   windowLength: number;
 }
 
-/** Pre-training: random windows of the corpus, every token counts. The model is trained in place. */
+/**
+ * Pre-training: random windows of the corpus, every token counts; windows run over the ends of documents. The model is
+ * trained in place. Records carry `nextTokenLoss`'s metrics.
+ */
 export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRecord> {
   const { gpt, corpus, batchSize, windowLength } = options;
+  checkWholeNumber("pretrain", "batchSize", batchSize, 1);
+  checkWholeNumber("pretrain", "windowLength", windowLength, 1);
+  gpt.checkTokens("pretrain: the corpus", corpus);
   if (corpus.length <= windowLength) {
     throw new RangeError(`pretrain: the corpus has ${corpus.length} tokens, a window needs ${windowLength + 1}`);
   }
@@ -44,6 +63,7 @@ export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRe
     {
       name: "pre-training",
       parameters: gpt.parameters,
+      settings: { batchSize, windowLength, corpus: corpus.length },
       async batch(_step, rng) {
         const inputs = new Int32Array(batchSize * windowLength);
         const targets = new Int32Array(batchSize * windowLength);
@@ -71,14 +91,21 @@ export interface SftOptions extends TrainingOptions {
   batchSize: number;
 }
 
-/** Supervised fine-tuning (instruction tuning): maximum likelihood of the demonstrated answers. Trains in place. */
+/**
+ * Supervised fine-tuning (instruction tuning): maximum likelihood of the demonstrated answers, each token with the weight
+ * of every other in its batch, the prompt's not counted. Trains in place. Records carry `nextTokenLoss`'s metrics.
+ */
 export function trainSft(options: SftOptions): AsyncGenerator<TrainingRecord> {
   const { policy, demonstrations, batchSize } = options;
+  checkWholeNumber("trainSft", "batchSize", batchSize, 1);
+  if (demonstrations.length === 0) throw new RangeError("trainSft: expected at least one demonstration, got none");
+  demonstrations.forEach((example, i) => checkExample(policy, example, i));
   return train<Example[]>(
     {
       name: "SFT",
       parameters: policy.gpt.parameters,
-      batch: async (_step, rng) => drawExamples(demonstrations, batchSize, rng),
+      settings: { batchSize, demonstrations: demonstrations.length },
+      batch: async (_step, rng) => drawBatch(demonstrations, batchSize, rng),
       loss(examples) {
         const { inputs, targets, mask } = scoringTensors(policy, examples);
         return nextTokenLoss(policy.logits(inputs), targets, mask);
@@ -87,14 +114,4 @@ export function trainSft(options: SftOptions): AsyncGenerator<TrainingRecord> {
     },
     options,
   );
-}
-
-/** A batch drawn with replacement, so that a step needs nothing from the steps before it. */
-export function drawExamples<T>(examples: readonly T[], count: number, rng: Random): T[] {
-  return Array.from({ length: count }, () => rng.choose(examples));
-}
-
-/** Tokens a padded batch puts through the model. */
-export function paddedTokens(examples: readonly Example[]): number {
-  return examples.length * Math.max(...examples.map(({ prompt, response }) => prompt.length + response.length));
 }

@@ -1,6 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ScalarModel } from "../models/scalar-head";
-import { train, type TrainingOptions, type TrainingRecord } from "../models/training";
+import {
+  checkWholeNumber,
+  drawBatch,
+  paddedTokens,
+  train,
+  type TrainingOptions,
+  type TrainingRecord,
+} from "../models/training";
 import type { Example } from "../text/dialogue";
 import { bradleyTerryLoss } from "./bradley-terry";
 import type { Reward } from "./reward";
@@ -29,13 +36,15 @@ export interface RewardModelOptions extends TrainingOptions {
  * for BT models"): max Σ log σ(r(x, y+) − r(x, y−)). Trains in place. Records carry `bradleyTerryLoss`'s metrics.
  */
 export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<TrainingRecord> {
-  const { model, pairs, batchSize, labelSmoothing, centring } = options;
+  const { model, pairs, batchSize, labelSmoothing = 0, centring = 0 } = options;
+  checkWholeNumber("trainRewardModel", "batchSize", batchSize, 1);
   if (pairs.length === 0) throw new RangeError("trainRewardModel: expected at least one preference pair, got none");
   return train<PreferencePair[]>(
     {
       name: "reward model",
       parameters: model.parameters,
-      batch: async (_step, rng) => Array.from({ length: batchSize }, () => rng.choose(pairs)),
+      settings: { batchSize, labelSmoothing, centring, pairs: pairs.length },
+      batch: async (_step, rng) => drawBatch(pairs, batchSize, rng),
       loss(batch) {
         const scores = model.scores(sides(batch));
         const B = batch.length;
@@ -47,11 +56,7 @@ export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<Tr
           centring,
         });
       },
-      measure(batch) {
-        const both = sides(batch);
-        const longest = Math.max(...both.map(({ prompt, response }) => prompt.length + response.length));
-        return { tokens: both.length * longest };
-      },
+      measure: (batch) => ({ tokens: paddedTokens(sides(batch)) }),
     },
     options,
   );
@@ -62,17 +67,19 @@ const sides = (pairs: readonly PreferencePair[]): Example[] => [
   ...pairs.map(({ rejected }) => rejected),
 ];
 
-/** r(x, y+) − r(x, y−) of each pair, in nats of preference. */
+/** r(x, y+) − r(x, y−) of each pair: by σ, the model's probability that the chosen response is preferred. */
 export async function scoreDifferences(model: ScalarModel, pairs: readonly PreferencePair[]): Promise<Float64Array> {
   const scores = await model.score(sides(pairs));
   return Float64Array.from(pairs, (_, i) => scores[i] - scores[pairs.length + i]);
 }
 
 /**
- * Shifts the head's bias so that the mean score of the examples is 0, and returns the deviation of their scores. Only
- * differences are identified by preferences; this makes numbers of different models readable side by side.
+ * Shifts the head's bias so that the mean score of the examples is 0, and returns the standard deviation of their scores
+ * (√mean (r − mean r)²), which is left as it is. Only differences are identified by preferences; this makes numbers of
+ * different models readable side by side.
  */
 export async function centreScores(model: ScalarModel, examples: Example[]): Promise<{ deviation: number }> {
+  if (examples.length === 0) throw new RangeError("centreScores: expected at least one example, got none");
   const scores = await model.score(examples);
   const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
   const variance = scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length;

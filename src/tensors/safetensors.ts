@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import path from "node:path";
 
 /** A tensor as plain data: shape, and float32 values in row-major order. */
@@ -37,19 +37,24 @@ export async function writeSafetensors(
 
   await mkdir(path.dirname(file), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
-  const handle = await open(temporary, "w");
   try {
-    await handle.write(length);
-    await handle.write(json);
-    for (const { values } of tensors.values()) {
-      const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
-      if (bytes.length > 0) await handle.write(bytes);
+    const handle = await open(temporary, "w");
+    try {
+      // writeFile, unlike write, goes on until all bytes are written, from where the last one ended.
+      await handle.writeFile(length);
+      await handle.writeFile(json);
+      for (const { values } of tensors.values()) {
+        await handle.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
     }
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await rename(temporary, file);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
   }
-  await rename(temporary, file);
 }
 
 /** Reads a safetensors file of float32 tensors; a malformed file or another dtype is an error that says so. */
@@ -63,25 +68,46 @@ export async function readSafetensors(
   if (bytes.length < 8) fail(`it has ${bytes.length} bytes, at least 8 were expected`);
   const headerLength = Number(bytes.readBigUInt64LE(0));
   const start = 8 + headerLength;
-  if (start > bytes.length) fail(`its header claims ${headerLength} bytes, the file has ${bytes.length}`);
-  let header: Record<string, unknown>;
+  if (start > bytes.length)
+    fail(`its header claims ${headerLength} bytes, the file has ${bytes.length}; is it cut off?`);
+  let header: unknown;
   try {
-    header = JSON.parse(bytes.toString("utf8", 8, start)) as Record<string, unknown>;
+    header = JSON.parse(bytes.toString("utf8", 8, start));
   } catch {
     return fail("its header is not JSON");
   }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) return fail("its header is no object");
+  const { __metadata__: metadata = {}, ...entries } = header as Record<string, unknown>;
   const tensors = new Map<string, StoredTensor>();
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const { dtype, shape, data_offsets: range } = entry as { dtype: string; shape: number[]; data_offsets: number[] };
-    if (dtype !== "F32") fail(`"${name}" is ${dtype}; this course reads F32`);
-    const [from, to] = range;
-    const elements = shape.reduce((product, n) => product * n, 1);
-    if (to - from !== elements * 4 || start + to > bytes.length)
-      fail(`"${name}" has byte range [${from}, ${to}] for shape [${shape}]`);
-    const values = new Float32Array(elements);
+  let end = 0; // the data of a tensor start where those of another end: the format allows no holes
+  const byPlace = Object.entries(entries).map(([name, entry]) => ({ name, ...checkedEntry(name, entry, fail) }));
+  for (const { name, shape, from, to } of byPlace.sort((a, b) => a.from - b.from || a.to - b.to)) {
+    if (from !== end) fail(`the data of "${name}" start at byte ${from}, expected ${end}`);
+    if (start + to > bytes.length) {
+      fail(`the data of "${name}" end at byte ${start + to}, the file has ${bytes.length}; is it cut off?`);
+    }
+    end = to;
+    const values = new Float32Array((to - from) / 4);
     Buffer.from(values.buffer).set(bytes.subarray(start + from, start + to));
     tensors.set(name, { shape, values });
   }
-  return { tensors, metadata: (header.__metadata__ as Record<string, string>) ?? {} };
+  if (start + end !== bytes.length) fail(`${bytes.length - start - end} bytes follow the last tensor's data`);
+  return { tensors, metadata: metadata as Record<string, string> };
+}
+
+function checkedEntry(
+  name: string,
+  entry: unknown,
+  fail: (problem: string) => never,
+): { shape: number[]; from: number; to: number } {
+  const { dtype, shape, data_offsets: range } = (entry ?? {}) as Record<string, unknown>;
+  if (dtype !== "F32") fail(`"${name}" has the dtype ${JSON.stringify(dtype)}; this course reads F32`);
+  const isList = (list: unknown): list is number[] =>
+    Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
+  if (!isList(shape)) return fail(`"${name}" has the shape ${JSON.stringify(shape)}`);
+  if (!isList(range) || range.length !== 2) return fail(`"${name}" has the byte range ${JSON.stringify(range)}`);
+  const [from, to] = range;
+  const size = 4 * shape.reduce((product, n) => product * n, 1);
+  if (to - from !== size) fail(`"${name}" has bytes ${from} to ${to}, but its shape [${shape}] takes ${size}`);
+  return { shape, from, to };
 }
