@@ -1,33 +1,56 @@
+import { randomUUID } from "node:crypto";
+import { displayBundle, inKernel } from "../plots/show";
+
 /**
- * Passes records on and says, on a terminal or in a log, how far they have come: a terminal has one line that changes
- * at most twice a second, a log gets a line every half minute. Inside a notebook nothing is said, as what is printed
- * there stays in the file.
+ * Passes records on and says how far they have come, for training that nobody draws: in a notebook and on a terminal one
+ * line that changes every second or two and is gone at the end; in a log a line every half minute.
  */
 export async function* reportProgress<R extends { step: number }>(
   name: string,
   records: AsyncIterable<R>,
 ): AsyncGenerator<R, void> {
-  if (isKernel()) {
-    yield* records;
-    return;
-  }
-  const terminal = process.stderr.isTTY === true;
+  const line = inKernel() ? notebookLine() : process.stderr.isTTY ? terminalLine() : logLine();
   const begun = performance.now();
-  let said = begun - (terminal ? 500 : 0);
-  for await (const record of records) {
-    yield record;
-    const now = performance.now();
-    if (now - said < (terminal ? 500 : 30_000)) continue;
-    said = now;
-    const line = `${name}: ${describe(record)}, ${Math.round((now - begun) / 1000)} s`;
-    process.stderr.write(terminal ? `\r\x1b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}` : `${line}\n`);
+  // What takes no time needs no progress: the first line comes after one interval.
+  let said = begun;
+  try {
+    for await (const record of records) {
+      yield record;
+      const now = performance.now();
+      if (now - said < line.everyMilliseconds) continue;
+      said = now;
+      line.show(`${name}: ${describe(record)}, ${Math.round((now - begun) / 1000)} s`);
+    }
+  } finally {
+    line.clear();
   }
-  if (terminal) process.stderr.write("\r\x1b[K");
 }
 
-/** Whether this process is a notebook's kernel (tslab, or ours around it). */
-export function isKernel(): boolean {
-  return /tslab|kernel/.test(process.argv[1] ?? "");
+interface ProgressLine {
+  everyMilliseconds: number;
+  show(text: string): void;
+  clear(): void;
+}
+
+/** An output that is replaced, in the end by nothing, so that a notebook's file does not tell a cold run from a warm one. */
+function notebookLine(): ProgressLine {
+  const displayId = randomUUID();
+  let shown = false;
+  const show = (text: string): void => {
+    displayBundle({ "text/plain": text }, { displayId, update: shown });
+    shown = true;
+  };
+  return { everyMilliseconds: 2000, show, clear: () => void (shown && show("")) };
+}
+
+function terminalLine(): ProgressLine {
+  const write = (text: string): void => void process.stderr.write(`\r\x1b[K${text}`);
+  const width = (process.stderr.columns ?? 80) - 1;
+  return { everyMilliseconds: 500, show: (text) => write(text.slice(0, width)), clear: () => write("") };
+}
+
+function logLine(): ProgressLine {
+  return { everyMilliseconds: 30_000, show: (text) => void process.stderr.write(`${text}\n`), clear: () => {} };
 }
 
 function describe(record: { step: number }): string {

@@ -127,6 +127,9 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
       process.off("SIGINT", onSignal);
       if (process.listenerCount("SIGINT") === 0) process.kill(process.pid, "SIGINT");
     };
+    // A kernel runs a cell's first, synchronous part with listeners taken off and SIGINT's default action in force; one
+    // that is added meanwhile never gets the signal, which kills the kernel instead. So first let that part end.
+    await turn();
     process.on("SIGINT", onSignal);
     const file = join(artifactRoot(), "locks", `${this.name}-${this.hash.slice(0, 16)}.lock`);
     const training: { step?: number } = {};
@@ -167,7 +170,7 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
         appendFileSync(recordsFile, formatRecord(next.value));
         training.step = next.value.step;
         yield next.value;
-        await new Promise((resume) => setImmediate(resume)); // signals and a kernel's messages are read between turns
+        await turn(); // signals and a kernel's messages are read between turns
         const wasAborted = interrupt.signal.aborted;
         next = await run.next();
         if (wasAborted && !next.done)
@@ -207,6 +210,11 @@ async function letTrainerSave<R extends object>(
     }
   }
   await run.return(undefined);
+}
+
+/** Lets the event loop go round once. */
+function turn(): Promise<void> {
+  return new Promise((resume) => setImmediate(resume));
 }
 
 /** Out of the ordinary, so on stderr, where it neither mixes with data nor changes a notebook's usual outputs. */

@@ -1,3 +1,7 @@
+/**
+ * Tables and values as text, for what runs outside the kernel too: unlike plots/table, nothing here is of the ML code.
+ */
+
 /** A small table of text, twice: as HTML for a notebook's output and as aligned columns for a terminal. */
 export function textTable(
   header: readonly string[],
@@ -25,13 +29,18 @@ export function escapeHtml(text: string): string {
 /** A value for reading: numbers to four significant digits, lists and objects on one line. */
 export function formatValue(value: unknown): string {
   if (typeof value === "number") return formatNumber(value);
-  if (Array.isArray(value)) return value.map(formatValue).join(", ");
+  if (Array.isArray(value)) return value.map(formatItem).join(", ");
   if (typeof value === "object" && value !== null) {
     return Object.entries(value)
-      .map(([key, item]) => `${key}: ${typeof item === "object" ? `{${formatValue(item)}}` : formatValue(item)}`)
+      .map(([key, item]) => `${key}: ${formatItem(item)}`)
       .join(", ");
   }
   return String(value);
+}
+
+function formatItem(value: unknown): string {
+  if (Array.isArray(value)) return `[${formatValue(value)}]`;
+  return typeof value === "object" && value !== null ? `{${formatValue(value)}}` : formatValue(value);
 }
 
 function formatNumber(value: number): string {

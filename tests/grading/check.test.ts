@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { check, hints } from "../../src/grading/check";
+import { unfilled } from "../../src/grading/exercise";
+import { displayed } from "../workbook/kernel-stand-in";
+
+describe("check in a notebook", () => {
+  it("shows HTML with a text beside it, returns the result as one line, and does not throw", async () => {
+    let result: unknown;
+    const [bundle] = await displayed(async () => {
+      result = await check("01-perplexity", (logProbs: number[][]) => logProbs.length, { beta: 0.1, seed: 0 });
+    });
+    assert.match(String(bundle["text/plain"]), /^01-perplexity: 0 of 2 points[^]*✓[^]*✗ is 20 when/);
+    assert.match(String(bundle["text/html"]), /<li[^>]*>.*✗.*is 20 when/);
+    assert.equal((result as { points: number }).points, 0);
+    const { inspect } = await import("node:util");
+    assert.equal(inspect(result), "01-perplexity: 0 of 2 points");
+    assert.ok(JSON.parse(JSON.stringify(result)).failed.length > 0);
+  });
+
+  it("says that a stub is one, and where the hints are", async () => {
+    const [bundle] = await displayed(() =>
+      check("01-perplexity", () => unfilled("01-perplexity"), { beta: 0.1, seed: 0 }),
+    );
+    assert.match(String(bundle["text/plain"]), /not filled in yet, 0 of 2 points\. The hints above/);
+  });
+
+  it("lists the exercises when asked for one that is not there", async () => {
+    await assert.rejects(
+      check("01-perplexiti", () => 0, { beta: 0.1, seed: 0 }),
+      /no exercise "01-perplexiti"; .*01-perplexity/,
+    );
+    await assert.rejects(
+      check("../../package", () => 0, { beta: 0.1, seed: 0 }),
+      /no exercise/,
+    );
+  });
+
+  it("folds each hint inside the one before", async () => {
+    const [bundle] = await displayed(() => hints("01-perplexity"));
+    assert.match(
+      String(bundle["text/html"]),
+      /<details><summary>Hint 1[^]*<details><summary>Hint 2[^]*<details><summary>Hint 3[^]*<\/details><\/details><\/details>$/,
+    );
+  });
+});
