@@ -12,7 +12,7 @@ export interface Pixels {
 }
 
 /** The picture on white, in a palette of at most `colours` (2 to 256) colours. */
-export function encodePalettePng(pixels: Pixels, colours = 256): Buffer {
+export function encodePalettePng(pixels: Pixels, colours = 128): Buffer {
   const { width, height } = pixels;
   const flat = onWhite(pixels);
   const { palette, indexOf } = choosePalette(flat, colours);
