@@ -1,8 +1,9 @@
 /**
  * Direct preference optimisation (Rafailov et al. 2023), the contrastive branch of the lecture's taxonomy.
  *
- * pi* ∝ ref·exp(r/β) turned around says r(y) = β·h(y) + β·log Z with h = log pi* − log ref. Put into Bradley-Terry, where
- * log Z cancels, the preferences train the policy itself: DPO is the Bradley-Terry likelihood of the *implicit reward* β·h.
+ * pi* ∝ ref·exp(r/β) turned around says r(y) = β·h(y) + β·log Z with h = log pi* − log ref. Put into Bradley-Terry,
+ * where log Z cancels, the preferences train the policy itself: DPO is the Bradley-Terry likelihood of the *implicit
+ * reward* β·h.
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Loss } from "../tensors/loss";
@@ -29,8 +30,8 @@ export interface DpoBatch {
  * pi = ref it is log 2, whatever the data.
  *
  * Metrics: `accuracy` = mean of 1[m_i > 0] + ½·1[m_i = 0], the implicit reward's, not the raw
- * log-probabilities'; `margin` = mean m_i; `implicitRewardChosen` = mean β·h(chosen_i), and `implicitRewardRejected`. Both may
- * fall while the margin rises: only the difference is trained.
+ * log-probabilities'; `margin` = mean m_i; `implicitRewardChosen` = mean β·h(chosen_i), and `implicitRewardRejected`.
+ * Both may fall while the margin rises: only the difference is trained.
  */
 export function dpoLoss(batch: DpoBatch): Loss {
   const { policyChosen, policyRejected, referenceChosen, referenceRejected, beta, labelSmoothing = 0 } = batch;

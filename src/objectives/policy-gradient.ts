@@ -1,14 +1,14 @@
 /**
- * Policy gradient (REINFORCE; Williams 1992) for a language model, where the whole response is one action with one reward at
- * its end (lecture: "The reward maximization objective"; Ahmadian et al. 2024, "Back to basics").
+ * Policy gradient (REINFORCE; Williams 1992) for a language model, where the whole response is one action with one
+ * reward at its end (lecture: "The reward maximization objective"; Ahmadian et al. 2024, "Back to basics").
  *
  *   J(θ) = E_{y ~ pi}[r(y)] − β·KL(pi‖ref)     ∇J = E_{y ~ pi}[(R(y) − b)·Σ_t ∇ log pi(y_t | y_<t)]
  *   R(y) = r(y) − β·Σ_t k_t, held fixed; b anything that does not depend on y
  *
- * How this differs from what goes by these names elsewhere: the log-probabilities of a response are summed, not averaged
- * over its tokens (an average weighs each response by one over its length: another objective); advantages are not divided by
- * their standard deviation (GRPO does, and is biased by it); no ratio is clipped (PPO), since samples come from the policy
- * that is updated; the KL sits in the return, not in the loss.
+ * How this differs from what goes by these names elsewhere: the log-probabilities of a response are summed, not
+ * averaged over its tokens (an average weighs each response by one over its length: another objective); advantages are
+ * not divided by their standard deviation (GRPO does, and is biased by it); no ratio is clipped (PPO), since samples
+ * come from the policy that is updated; the KL sits in the return, not in the loss.
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Loss } from "../tensors/loss";
@@ -28,8 +28,8 @@ export interface PolicyGradientBatch {
 }
 
 /**
- * −(1/normaliser)·Σ_i advantage_i·Σ_t mask_it·log pi(y_it | y_i,<t): a surrogate whose *gradient* estimates −∇J. Its value
- * says nothing about how good the policy is.
+ * −(1/normaliser)·Σ_i advantage_i·Σ_t mask_it·log pi(y_it | y_i,<t): a surrogate whose *gradient* estimates −∇J. Its
+ * value says nothing about how good the policy is.
  *
  * Metrics: `advantage` = mean_i advantage_i; `advantageStandardDeviation` = √mean_i (advantage_i − mean)²;
  * `responseLogProb` = mean_i Σ_t mask_it·log pi_it, in nats (minus it estimates the entropy of a response);
@@ -64,9 +64,9 @@ export function policyGradientLoss({ logProbs, mask, advantages, normaliser }: P
 }
 
 /**
- * R_i − mean of the *other* R_j of its group (RLOO: Kool et al. 2019, Ahmadian et al. 2024) = K/(K − 1)·(R_i − group mean).
- * The baseline does not depend on y_i, so the gradient stays unbiased. returns [B] hold groups of K = groupSize ≥ 2
- * responses to one prompt each, one group after the other; → [B].
+ * R_i − mean of the *other* R_j of its group (RLOO: Kool et al. 2019, Ahmadian et al. 2024) = K/(K − 1)·(R_i − group
+ * mean). The baseline does not depend on y_i, so the gradient stays unbiased. returns [B] hold groups of K = groupSize
+ * ≥ 2 responses to one prompt each, one group after the other; → [B].
  */
 export function leaveOneOutAdvantages(returns: tf.Tensor1D, groupSize: number): tf.Tensor1D {
   checkShape("leaveOneOutAdvantages: returns", returns, [null]);
@@ -84,8 +84,8 @@ export function leaveOneOutAdvantages(returns: tf.Tensor1D, groupSize: number): 
 }
 
 /**
- * R_i − mean of all B returns, itself included, [B] → [B]. Because R_i is in its own baseline, the expected gradient is
- * (B − 1)/B of the true one for B responses to one prompt: same direction, shorter.
+ * R_i − mean of all B returns, itself included, [B] → [B]. Because R_i is in its own baseline, the expected gradient
+ * is (B − 1)/B of the true one for B responses to one prompt: same direction, shorter.
  */
 export function batchMeanAdvantages(returns: tf.Tensor1D): tf.Tensor1D {
   checkShape("batchMeanAdvantages: returns", returns, [null]);
@@ -107,12 +107,13 @@ export interface KlShapedReturnsOptions {
 }
 
 /**
- * R = r − β·Σ_t mask_t·k_t, [B]: the reward less the estimated price of leaving the reference; E_pi[R] = J for k1 and k3.
- * Held fixed: the gradient of the KL flows through ∇ log pi in `policyGradientLoss`, not through the returns themselves.
+ * R = r − β·Σ_t mask_t·k_t, [B]: the reward less the estimated price of leaving the reference; E_pi[R] = J for k1 and
+ * k3. Held fixed: the gradient of the KL flows through ∇ log pi in `policyGradientLoss`, not through the returns
+ * themselves.
  *
- * With k1 the policy gradient of R is ∇J exactly. With k3 it is not, although its mean and variance look better: what comes
- * out is ∇E[r] − β·(∇KL(pi‖ref) − ∇KL(ref‖pi)) (the second per token, prefixes from the policy), nearly no pull at all while the policy
- * is near the reference.
+ * With k1 the policy gradient of R is ∇J exactly. With k3 it is not, although its mean and variance look better: what
+ * comes out is ∇E[r] − β·(∇KL(pi‖ref) − ∇KL(ref‖pi)) (the second per token, prefixes from the policy), nearly no pull
+ * at all while the policy is near the reference.
  */
 export function klShapedReturns(options: KlShapedReturnsOptions): tf.Tensor1D {
   const { rewards, logProbs, referenceLogProbs, mask, beta, estimator } = options;

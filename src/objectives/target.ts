@@ -1,14 +1,15 @@
 /**
  * The target of regularised reward maximisation, pi*(y|x) = ref(y|x)·exp(r(x, y)/β)/Z(x), seen through samples: its
- * log-weights, an estimate of Z, and the weights that turn samples of a proposal q into samples of pi*. What distribution
- * matching (DPG, BRAIn) works with. Everything belongs to *one* prompt x: Z differs from prompt to prompt.
+ * log-weights, an estimate of Z, and the weights that turn samples of a proposal q into samples of pi*. What
+ * distribution matching (DPG, BRAIn) works with. Everything belongs to *one* prompt x: Z differs from prompt to
+ * prompt.
  *
  * Plain float64 numbers: weights are constants to every gradient, and the exponents overflow float32.
  */
 
 /**
- * log P(y) = log ref(y) + r(y)/β for each sample: log pi*(y) up to the constant log Z. β > 0; Infinity gives log ref. Both
- * arguments hold one number a sample.
+ * log P(y) = log ref(y) + r(y)/β for each sample: log pi*(y) up to the constant log Z. β > 0; Infinity gives log ref.
+ * Both arguments hold one number a sample.
  */
 export function logTargetUnnormalised(
   referenceLogProbs: ArrayLike<number>,
@@ -67,8 +68,8 @@ export function estimatePartition(logTarget: ArrayLike<number>, logProposal: Arr
 }
 
 /**
- * w_i = (P/q)(y_i) / Σ_j (P/q)(y_j): weights that sum to 1, under which samples of q stand for samples of pi*. Z cancels,
- * and with it any constant in the rewards.
+ * w_i = (P/q)(y_i) / Σ_j (P/q)(y_j): weights that sum to 1, under which samples of q stand for samples of pi*. Z
+ * cancels, and with it any constant in the rewards.
  */
 export function selfNormalisedWeights(logTarget: ArrayLike<number>, logProposal: ArrayLike<number>): Float64Array {
   const logRatios = logWeightRatios("selfNormalisedWeights", logTarget, logProposal);
@@ -84,8 +85,8 @@ export function selfNormalisedWeights(logTarget: ArrayLike<number>, logProposal:
 }
 
 /**
- * (Σ w)² / Σ w²: how many equally weighted samples are worth these (Kong 1992). n for equal weights, 1 when one sample holds
- * all the weight. The scale of the weights does not matter.
+ * (Σ w)² / Σ w²: how many equally weighted samples are worth these (Kong 1992). n for equal weights, 1 when one sample
+ * holds all the weight. The scale of the weights does not matter.
  */
 export function effectiveSampleSize(weights: ArrayLike<number>): number {
   return sumOf(weights) ** 2 / sumOf(Float64Array.from(weights, (w) => w * w));

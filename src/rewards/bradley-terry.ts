@@ -1,6 +1,6 @@
 /**
- * The Bradley-Terry preference model (Bradley & Terry 1952; lecture: "The Bradley-Terry preference model I, II", "Maximum
- * likelihood estimation", "An intuitive view").
+ * The Bradley-Terry preference model (Bradley & Terry 1952; lecture: "The Bradley-Terry preference model I, II",
+ * "Maximum likelihood estimation", "An intuitive view").
  *
  *   I.   Entities with positive strengths p:  P(i preferred to j) = p_i / (p_i + p_j)
  *   II.  p = e^s, s = r(x, y):                P(i preferred to j) = σ(s_i − s_j)
@@ -22,15 +22,13 @@ export function bradleyTerryProbabilityOfStrengths(strengthI: number, strengthJ:
       );
     }
   }
-  // Divided through by the larger first: p_i + p_j may overflow.
-  return strengthI >= strengthJ ? 1 / (1 + strengthJ / strengthI) : strengthI / strengthJ / (1 + strengthI / strengthJ);
+  // Divided through by p_i: the sum p_i + p_j may overflow.
+  return 1 / (1 + strengthJ / strengthI);
 }
 
 /** P(i preferred to j) = σ(s_i − s_j) from scores, the logarithms of strengths: any real numbers. */
 export function bradleyTerryProbability(scoreI: number, scoreJ: number): number {
-  const difference = scoreI - scoreJ;
-  // Each branch takes the exponential that cannot overflow.
-  return difference >= 0 ? 1 / (1 + Math.exp(-difference)) : Math.exp(difference) / (1 + Math.exp(difference));
+  return 1 / (1 + Math.exp(scoreJ - scoreI));
 }
 
 export interface PreferenceBatch {
@@ -41,7 +39,10 @@ export interface PreferenceBatch {
   margin?: tf.Tensor1D | number;
   /** ε in [0, 0.5): the share of labels taken to be flipped; 0 unless given. */
   labelSmoothing?: number;
-  /** c ≥ 0: weight of mean (r+ + r−)², which holds the scores near zero, where the likelihood leaves them free; 0 unless given. */
+  /**
+   * c ≥ 0: weight of mean (r+ + r−)², which holds the scores near zero, where the likelihood leaves them free; 0
+   * unless given.
+   */
   centring?: number;
 }
 
@@ -50,8 +51,8 @@ export interface PreferenceBatch {
  * mean_i [−(1 − ε)·log σ(d_i) − ε·log σ(−d_i)] + c·mean_i (r+_i + r−_i)², d = r+ − r− − margin.
  *
  * Metrics: `negativeLogLikelihood` = mean −log σ(r+ − r−), without the options, so comparable across them;
- * `accuracy` = mean of 1[r+ > r−] + ½·1[r+ = r−]; `scoreDifference` = mean (r+ − r−); `chosenScore` = mean r+ and `rejectedScore` = mean
- * r−, whose common level means nothing.
+ * `accuracy` = mean of 1[r+ > r−] + ½·1[r+ = r−]; `scoreDifference` = mean (r+ − r−); `chosenScore` = mean r+ and
+ * `rejectedScore` = mean r−, whose common level means nothing.
  */
 export function bradleyTerryLoss(batch: PreferenceBatch): Loss {
   const { chosen, rejected, margin = 0, labelSmoothing = 0, centring = 0 } = batch;

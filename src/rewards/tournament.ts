@@ -1,12 +1,13 @@
 /**
- * Bradley-Terry scores of a list of entities from the results of a tournament (lecture: "The Bradley-Terry preference model
- * I"; "Maximum likelihood estimation for BT models"), in float64.
+ * Bradley-Terry scores of a list of entities from the results of a tournament (lecture: "The Bradley-Terry preference
+ * model I"; "Maximum likelihood estimation for BT models"), in float64.
  *
  *   log L(s) = Σ_ij w_ij·log σ(s_i − s_j) − (ridge/2)·Σ_i s_i²        w_ij = how often i was preferred to j
  *
- * It is concave. Three ways up, to the same scores: gradient ascent, Newton's method, and MM (Zermelo 1929, Hunter 2004),
- * which needs no step size. The data see differences of scores only; all three report scores of mean 0, which is also what a
- * ridge prefers. Without a ridge a maximum exists only under Ford's condition (Ford 1957): see `fordCondition`.
+ * It is concave. Three ways up, to the same scores: gradient ascent, Newton's method, and MM (Zermelo 1929, Hunter
+ * 2004), which needs no step size. The data see differences of scores only; all three report scores of mean 0, which
+ * is also what a ridge prefers. Without a ridge a maximum exists only under Ford's condition (Ford 1957): see
+ * `fordCondition`.
  */
 import { bradleyTerryProbability } from "./bradley-terry";
 
@@ -59,8 +60,8 @@ export function tournamentLogLikelihood(wins: Wins, scores: readonly number[], r
 }
 
 /**
- * ∂ log L/∂ s_i = W_i − Σ_j n_ij·σ(s_i − s_j) − ridge·s_i: wins less expected wins. Zero at the maximum (the score equation).
- * W_i are the wins of i, n_ij = w_ij + w_ji the games.
+ * ∂ log L/∂ s_i = W_i − Σ_j n_ij·σ(s_i − s_j) − ridge·s_i: wins less expected wins. Zero at the maximum (the score
+ * equation). W_i are the wins of i, n_ij = w_ij + w_ji the games.
  */
 export function tournamentGradient(wins: Wins, scores: readonly number[], ridge = 0): number[] {
   checkWins(wins, scores);
@@ -73,8 +74,9 @@ export function tournamentGradient(wins: Wins, scores: readonly number[], ridge 
 }
 
 /**
- * The Fisher information Σ_{i<j} n_ij·σ'(s_i − s_j)·(e_i − e_j)(e_i − e_j)ᵀ, n × n: minus the Hessian of log L without ridge (it does
- * not depend on who won). Its rank is n − 1 for a connected tournament: the vector of ones is its null space.
+ * The Fisher information Σ_{i<j} n_ij·σ'(s_i − s_j)·(e_i − e_j)(e_i − e_j)ᵀ, n × n: minus the Hessian of log L without
+ * ridge (it does not depend on who won). Its rank is n − 1 for a connected tournament: the vector of ones is its null
+ * space.
  */
 export function tournamentFisherInformation(wins: Wins, scores: readonly number[]): number[][] {
   checkWins(wins, scores);
@@ -99,8 +101,8 @@ export function tournamentHessian(wins: Wins, scores: readonly number[], ridge =
 }
 
 /**
- * The asymptotic covariance of the fitted scores in the gauge Σ s = 0, n × n: the pseudo-inverse of the Fisher information.
- * A score's standard error is √C_ii, that of a difference √(C_ii + C_jj − 2·C_ij).
+ * The asymptotic covariance of the fitted scores in the gauge Σ s = 0, n × n: the pseudo-inverse of the Fisher
+ * information. A score's standard error is √C_ii, that of a difference √(C_ii + C_jj − 2·C_ij).
  */
 export function tournamentCovariance(wins: Wins, scores: readonly number[]): number[][] {
   requireFord(wins, "tournamentCovariance");
@@ -118,9 +120,9 @@ export function tournamentCovariance(wins: Wins, scores: readonly number[]): num
 }
 
 /**
- * MM, the fixed point p_i ← W_i / Σ_j n_ij/(p_i + p_j): each step maximises a lower bound of log L that touches it at the
- * present scores, so log L never falls. With a ridge each score solves its part of the bound, W − c·e^s − ridge·s = 0. An
- * entity without a win has its maximum at −∞ in one step: an error without a ridge.
+ * MM, the fixed point p_i ← W_i / Σ_j n_ij/(p_i + p_j): each step maximises a lower bound of log L that touches it at
+ * the present scores, so log L never falls. With a ridge each score solves its part of the bound, W − c·e^s − ridge·s
+ * = 0. An entity without a win has its maximum at −∞ in one step: an error without a ridge.
  */
 export function* minorisationMaximisation(wins: Wins, options: FitOptions): Generator<FitStep> {
   const { ridge, scores: start } = prepare(wins, options);
@@ -143,13 +145,15 @@ export function* minorisationMaximisation(wins: Wins, options: FitOptions): Gene
 }
 
 /**
- * Gradient ascent, s ← s + learningRate·∇ log L. Unless given, learningRate is 1/(max_i n_i/2 + ridge), n_i the games of i: one over a
- * bound of the curvature, so log L never falls. Without a maximum the scores grow for ever, like the log of the step.
+ * Gradient ascent, s ← s + learningRate·∇ log L. Unless given, learningRate is 1/(max_i n_i/2 + ridge), n_i the games
+ * of i: one over a bound of the curvature, so log L never falls. Without a maximum the scores grow for ever, like the
+ * log of the step.
  */
 export function* gradientAscent(wins: Wins, options: FitOptions & { learningRate?: number }): Generator<FitStep> {
   const { ridge, scores: start } = prepare(wins, options);
   const games = wins.map((row, i) => row.reduce((sum, count, j) => sum + count + wins[j][i], 0));
   const learningRate = options.learningRate ?? 1 / (Math.max(...games) / 2 + ridge);
+  if (!(learningRate > 0)) throw new RangeError(`gradientAscent: expected learningRate > 0, got ${learningRate}`);
   let scores = start;
   for (let iteration = 0; ; iteration++) {
     yield describe(wins, scores, ridge, iteration);
@@ -160,8 +164,8 @@ export function* gradientAscent(wins: Wins, options: FitOptions & { learningRate
 }
 
 /**
- * The maximum by Newton's method, to rounding. Steps that would lower log L are halved. Throws where Ford's condition fails
- * and there is no ridge.
+ * The maximum by Newton's method, to rounding. Steps that would lower log L are halved. Throws where Ford's condition
+ * fails and there is no ridge.
  */
 export function fitTournament(wins: Wins, options: { ridge?: number; initial?: readonly number[] } = {}): FitStep {
   const { ridge, scores: start } = prepare(wins, { ...options, iterations: 0 });
@@ -192,8 +196,8 @@ export function fitTournament(wins: Wins, options: { ridge?: number; initial?: r
 export interface FordDiagnosis {
   satisfied: boolean;
   /**
-   * "separable": `group` never won a game against the rest and lost at least one, so the likelihood rises without end as the
-   * two move apart. "disconnected": `group` and the rest never met, so nothing relates their scores.
+   * "separable": `group` never won a game against the rest and lost at least one, so the likelihood rises without end
+   * as the two move apart. "disconnected": `group` and the rest never met, so nothing relates their scores.
    */
   kind?: "separable" | "disconnected";
   group?: number[];
@@ -202,8 +206,8 @@ export interface FordDiagnosis {
 
 /**
  * Ford's condition: however the entities are split in two, someone of each part has won against someone of the other;
- * equivalently the graph "i → j: i won against j" is strongly connected. Exactly then the likelihood has a (finite, up to
- * the common constant unique) maximum.
+ * equivalently the graph "i → j: i won against j" is strongly connected. Exactly then the likelihood has a (finite, up
+ * to the common constant unique) maximum.
  */
 export function fordCondition(wins: Wins, names?: readonly string[]): FordDiagnosis {
   checkWins(wins);
@@ -252,8 +256,9 @@ function reachable(wins: Wins, edge: (from: number, to: number) => boolean): boo
 function maximiseBound(totalWins: number, logC: number, ridge: number): number {
   const free = Math.log(totalWins) - logC;
   if (ridge === 0) return free;
-  // The derivative is decreasing and concave and not positive here, so Newton's steps come down to its zero, never past it.
-  let s = Math.max(0, free);
+  // The derivative is decreasing and concave and not positive here, so Newton's steps come down to its zero, never
+  // past it.
+  let s = totalWins > 0 ? Math.max(0, free) : 0;
   for (let i = 0; i < 100; i++) {
     const expected = Math.exp(logC + s);
     const step = (totalWins - expected - ridge * s) / (expected + ridge);
@@ -279,6 +284,7 @@ function prepare(wins: Wins, { ridge = 0, initial, iterations }: FitOptions): { 
   }
   const scores = initial ? [...initial] : wins.map(() => 0);
   checkWins(wins, scores);
+  if (wins.every((row) => row.every((count) => count === 0))) throw new RangeError("tournament: no game was played");
   return { ridge, scores: centred(scores) };
 }
 

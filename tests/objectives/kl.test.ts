@@ -52,8 +52,8 @@ function responses(logits: tf.Tensor2D): tf.Tensor1D {
 }
 
 /**
- * The truth for losses per token: Σ_s d(s)·KL of the token distributions in state s, the probability d(s) of passing s held
- * fixed at the present policy.
+ * The truth for losses per token: Σ_s d(s)·KL of the token distributions in state s, the probability d(s) of passing s
+ * held fixed at the present policy.
  */
 function frozenPrefixGradient(
   { logits, referenceLogits }: Case,

@@ -44,8 +44,8 @@ function randomCase(seed: number) {
 type Case = ReturnType<typeof randomCase>;
 
 /**
- * The expected gradient of the policy-gradient loss under the policy: each response stands once in the batch, its probability
- * as part of its advantage.
+ * The expected gradient of the policy-gradient loss under the policy: each response stands once in the batch, its
+ * probability as part of its advantage.
  */
 function expectedGradient(it: Case, advantages: (logits: tf.Tensor2D) => tf.Tensor1D): ArrayLike<number> {
   return gradientOf(space, it.logits, (logits) => {

@@ -180,6 +180,10 @@ describe("fitting a tournament", () => {
       assertClose(gradient.scores, newton.scores, 1e-10, "gradient ascent", 1);
       assert.ok(newton.gradientNorm < 1e-9);
     }
+    // An entity that never played is left where the ridge wants it, relative to the others' mean.
+    const absent = [...connected.map((row) => [...row, 0]), [0, 0, 0, 0, 0, 0]];
+    const mm = last(minorisationMaximisation(absent, { ridge: 0.5, iterations: 500 }));
+    assertClose(mm.scores, fitTournament(absent, { ridge: 0.5 }).scores, 1e-10, "with an absent entity", 1);
     // Pulled towards zero, the more so the stronger the ridge.
     const spread = (ridge: number) => Math.hypot(...fitTournament(connected, { ridge }).scores);
     assert.ok(spread(0) > spread(0.5) && spread(0.5) > spread(5));
@@ -267,6 +271,13 @@ describe("fitting a tournament", () => {
     const { scores } = fitTournament(connected);
     const [f, c] = [tournamentFisherInformation(connected, scores), tournamentCovariance(connected, scores)];
     const product = f.map((row) => c.map((_, j) => row.reduce((sum, value, k) => sum + value * c[k][j], 0)));
+    assertClose(
+      c.map((row) => row.reduce((a, b) => a + b, 0)),
+      [0, 0, 0, 0, 0],
+      1e-12,
+      "C·1",
+      1,
+    );
     // F·F⁺ projects onto the scores that sum to zero.
     product.forEach((row, i) => {
       assertClose(
@@ -287,6 +298,18 @@ describe("fitting a tournament", () => {
     assert.throws(() => fitTournament(bad), /row 1 of wins to be 2 counts ≥ 0 with 0 on the diagonal, got \[1, 2\]/);
     assert.throws(() => fitTournament(connected, { initial: [0] }), /expected 5 scores, one an entity, got 1/);
     assert.throws(() => fitTournament(connected, { ridge: -1 }), /ridge ≥ 0/);
+    assert.throws(() => last(gradientAscent(connected, { iterations: 1, learningRate: 0 })), /learningRate > 0, got 0/);
+    assert.throws(
+      () =>
+        fitTournament(
+          [
+            [0, 0],
+            [0, 0],
+          ],
+          { ridge: 1 },
+        ),
+      /no game was played/,
+    );
     assert.throws(() => last(gradientAscent(connected, { iterations: 1.5 })), /iterations to be an integer/);
     assert.throws(() => winsFrom(2, [{ winner: 0, loser: 2 }]), /two entities below 2/);
   });

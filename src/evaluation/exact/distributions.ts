@@ -53,9 +53,9 @@ export function entropy(logP: LogDistribution): number {
 }
 
 /**
- * KL(p‖q) = Σ p (log p − log q) in nats, the expectation under p, the first argument. `klDivergence(policy, reference)` is
- * the one of the lecture's objective (also called reverse KL); swapped, it is the one that distribution matching
- * minimises. Infinity where q excludes what p allows.
+ * KL(p‖q) = Σ p (log p − log q) in nats, the expectation under p, the first argument. `klDivergence(policy,
+ * reference)` is the one of the lecture's objective (also called reverse KL); swapped, it is the one that distribution
+ * matching minimises. Infinity where q excludes what p allows.
  */
 export function klDivergence(logP: LogDistribution, logQ: LogDistribution): number {
   checkDistribution("klDivergence: logP", logP);
@@ -68,8 +68,9 @@ export function klDivergence(logP: LogDistribution, logQ: LogDistribution): numb
 }
 
 /**
- * J(p) = E_p[r] − β·KL(p‖ref): the lecture's regularised reward maximisation, in the reward's units. β = 0 is the plain
- * expected reward, even where the KL is infinite; β = Infinity allows the reference alone (−Infinity for all else).
+ * J(p) = E_p[r] − β·KL(p‖ref): the lecture's regularised reward maximisation, in the reward's units. β = 0 is the
+ * plain expected reward, even where the KL is infinite; β = Infinity allows the reference alone (−Infinity for all
+ * else).
  */
 export function objective(
   logP: LogDistribution,
@@ -85,8 +86,8 @@ export function objective(
 }
 
 /**
- * log Z(β) = log Σ ref(y)·exp(r(y)/β), the constant that normalises pi*. Limits: 0 at β = Infinity; at β = 0, ±Infinity by
- * the sign of the largest reward r_max, or log ref(argmax set) where r_max is 0.
+ * log Z(β) = log Σ ref(y)·exp(r(y)/β), the constant that normalises pi*. Limits: 0 at β = Infinity; at β = 0,
+ * ±Infinity by the sign of the largest reward r_max, or log ref(argmax set) where r_max is 0.
  */
 export function logPartition(logReference: LogDistribution, rewards: ArrayLike<number>, beta: number): number {
   const { maximum, logWeights } = tilted("logPartition", logReference, rewards, beta);
@@ -98,8 +99,8 @@ export function logPartition(logReference: LogDistribution, rewards: ArrayLike<n
 
 /**
  * log pi*(y) with pi*(y) = ref(y)·exp(r(y)/β)/Z(β), the maximiser of `objective` over all distributions. Limits: at
- * β = Infinity the reference itself; at β = 0 the outcomes of the largest reward that the reference allows, ties sharing
- * in proportion to the reference.
+ * β = Infinity the reference itself; at β = 0 the outcomes of the largest reward that the reference allows, ties
+ * sharing in proportion to the reference.
  */
 export function optimalPolicy(logReference: LogDistribution, rewards: ArrayLike<number>, beta: number): Float64Array {
   if (beta === Infinity) {
@@ -110,7 +111,8 @@ export function optimalPolicy(logReference: LogDistribution, rewards: ArrayLike<
 }
 
 /**
- * J(pi*) = β·log Z(β), the best that any policy can reach. Limits: the largest reward at β = 0, E_ref[r] at β = Infinity.
+ * J(pi*) = β·log Z(β), the best that any policy can reach. Limits: the largest reward at β = 0, E_ref[r] at β =
+ * Infinity.
  */
 export function optimalObjective(logReference: LogDistribution, rewards: ArrayLike<number>, beta: number): number {
   const { maximum, logWeights } = tilted("optimalObjective", logReference, rewards, beta);
@@ -161,8 +163,8 @@ export function frontier(
 }
 
 /**
- * log ref(y) + (r(y) − r_max)/β, the log-weights of pi* up to a constant. The largest reward is taken off first, so that no
- * β, however small, overflows.
+ * log ref(y) + (r(y) − r_max)/β, the log-weights of pi* up to a constant. The largest reward is taken off first, so
+ * that no β, however small, overflows.
  */
 function tilted(name: string, logReference: LogDistribution, rewards: ArrayLike<number>, beta: number) {
   checkBeta(name, beta);
@@ -185,7 +187,9 @@ function checkBeta(name: string, beta: number): void {
   if (!(beta >= 0)) throw new RangeError(`${name}: expected beta ≥ 0 (0 and Infinity are the limits), got ${beta}`);
 }
 
-/** Float32 log-probabilities, as a model gives them, sum to 1 within about 1e-5; forgetting to normalise is far off. */
+/**
+ * Float32 log-probabilities, as a model gives them, sum to 1 within about 1e-5; forgetting to normalise is far off.
+ */
 const normalisationTolerance = 1e-3;
 
 function checkDistribution(name: string, logP: LogDistribution): void {

@@ -2,8 +2,8 @@ import type { LogDistribution } from "./distributions";
 import { type SequenceSpace, responseLogProbs, tabularLogProbs } from "./sequences";
 
 /**
- * Σ_y weights(y)·∇ log pi(y) with respect to the tabular logits [states, V]. Every exact gradient below is this sum with
- * its own weights. ∂ log pi(y)/∂ logit(s, a) = 1[y takes a in s] − pi(a|s)·1[y passes s].
+ * Σ_y weights(y)·∇ log pi(y) with respect to the tabular logits [states, V]. Every exact gradient below is this sum
+ * with its own weights. ∂ log pi(y)/∂ logit(s, a) = 1[y takes a in s] − pi(a|s)·1[y passes s].
  */
 export function weightedScore(
   space: SequenceSpace,
@@ -70,8 +70,8 @@ export function klReferenceToPolicyGradient(
 }
 
 /**
- * The gradient of any function by central differences, (f(x + h) − f(x − h)) / 2h per coordinate: slow, and independent
- * of every derivation. With h = 1e-5 and functions of size 1 its error is about 1e-10.
+ * The gradient of any function by central differences, (f(x + h) − f(x − h)) / 2h per coordinate: slow, and
+ * independent of every derivation. With h = 1e-5 and functions of size 1 its error is about 1e-10.
  */
 export function finiteDifferenceGradient(
   f: (at: Float64Array) => number,

@@ -11,7 +11,9 @@ export interface SequenceSpaceOptions {
   maximalLength: number;
 }
 
-/** One outcome: its tokens (the last is `eos` unless it was truncated) and, for each, the state in which it was chosen. */
+/**
+ * One outcome: its tokens (the last is `eos` unless it was truncated) and, for each, the state in which it was chosen.
+ */
 export interface EnumeratedResponse {
   readonly tokens: readonly number[];
   readonly states: readonly number[];
@@ -19,8 +21,8 @@ export interface EnumeratedResponse {
 }
 
 /**
- * All that can happen: the states (prefixes in which a token is chosen, parents before children, state 0 the empty one)
- * and the responses. `child[state·V + token]` is the next state, or −1 where the response ends.
+ * All that can happen: the states (prefixes in which a token is chosen, parents before children, state 0 the empty
+ * one) and the responses. `child[state·V + token]` is the next state, or −1 where the response ends.
  */
 export interface SequenceSpace extends Readonly<SequenceSpaceOptions> {
   readonly prefixes: readonly (readonly number[])[];
@@ -31,7 +33,9 @@ export interface SequenceSpace extends Readonly<SequenceSpaceOptions> {
 const mostOfFullLength = 100_000;
 const greatestLength = 100;
 
-/** Enumerates a space; an error where it has more than 100,000 responses of full length, or these more than 100 tokens. */
+/**
+ * Enumerates a space; an error where it has more than 100,000 responses of full length, or these more than 100 tokens.
+ */
 export function sequenceSpace({ vocabularySize, eos, maximalLength }: SequenceSpaceOptions): SequenceSpace {
   for (const [name, value] of Object.entries({ vocabularySize, maximalLength })) {
     if (!Number.isSafeInteger(value) || value < 1) {
@@ -116,8 +120,8 @@ export function stateVisitation(space: SequenceSpace, logits: ArrayLike<number>)
 }
 
 /**
- * KL(pi‖ref) over whole responses by the chain rule: Σ_t E_{prefix ~ pi}[KL(pi(·|prefix)‖ref(·|prefix))], a *sum* over the
- * tokens of a response. `perStep[t]` is the part of its t-th token. Equal to `klDivergence` of the response
+ * KL(pi‖ref) over whole responses by the chain rule: Σ_t E_{prefix ~ pi}[KL(pi(·|prefix)‖ref(·|prefix))], a *sum* over
+ * the tokens of a response. `perStep[t]` is the part of its t-th token. Equal to `klDivergence` of the response
  * distributions.
  */
 export function klByChainRule(
