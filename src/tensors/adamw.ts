@@ -1,4 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
+import { checkShape } from "./shape";
+import { type AdamWConstants, adamwInPlace, fusedKernel } from "./wasm-kernels";
 
 /** Parameters by name, in a fixed order. */
 export type Parameters = ReadonlyMap<string, tf.Variable>;
@@ -44,8 +46,11 @@ export class AdamW {
     }
   }
 
-  /** One step down the gradients (by parameter name, same shapes); the gradients are not disposed. */
-  apply(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number): void {
+  /**
+   * One step down the gradients (by parameter name, same shapes), each first multiplied by `scale`, e.g. to clip them;
+   * the gradients are not disposed. No tensor but the parameters changes, whatever shares memory with them.
+   */
+  apply(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number, scale = 1): void {
     this.steps += 1;
     const [beta1, beta2] = this.betas;
     const correction1 = 1 / (1 - beta1 ** this.steps);
@@ -53,17 +58,16 @@ export class AdamW {
     for (const [name, parameter] of this.parameters) {
       const gradient = gradients.get(name);
       if (!gradient) throw new Error(`AdamW.apply: no gradient for "${name}"; pass one for every parameter`);
+      checkShape(`AdamW.apply: gradient of "${name}"`, gradient, parameter.shape);
       const first = this.first.get(name)!;
       const second = this.second.get(name)!;
       const decay = parameter.rank >= 2 ? learningRate * this.weightDecay : 0;
-      tf.tidy(() => {
-        const m = first.mul(beta1).add(gradient.mul(1 - beta1));
-        const v = second.mul(beta2).add(gradient.square().mul(1 - beta2));
-        const update = m.mul(learningRate * correction1).div(v.mul(correction2).sqrt().add(this.epsilon));
-        parameter.assign((decay === 0 ? parameter : parameter.mul(1 - decay)).sub(update));
-        first.assign(m);
-        second.assign(v);
-      });
+      const keep = 1 - decay;
+      const { epsilon } = this;
+      const constants = { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale };
+      if (!adamwInPlace(parameter, gradient, first, second, constants)) {
+        adamwPlain(parameter, gradient, first, second, constants);
+      }
     }
   }
 
@@ -80,9 +84,31 @@ export class AdamW {
   }
 }
 
+/** The definition in plain tf operations. */
+export function adamwPlain(
+  parameter: tf.Variable,
+  gradient: tf.Tensor,
+  first: tf.Variable,
+  second: tf.Variable,
+  { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale }: AdamWConstants,
+): void {
+  tf.tidy(() => {
+    const g = scale === 1 ? gradient : gradient.mul(scale);
+    const m = first.mul(beta1).add(g.mul(1 - beta1));
+    const v = second.mul(beta2).add(g.square().mul(1 - beta2));
+    const update = m.mul(learningRate * correction1).div(v.mul(correction2).sqrt().add(epsilon));
+    parameter.assign((keep === 1 ? parameter : parameter.mul(keep)).sub(update));
+    first.assign(m);
+    second.assign(v);
+  });
+}
+
 /** √Σ‖g‖² over all gradients, a scalar. */
 export function globalNorm(gradients: Iterable<tf.Tensor>): tf.Scalar {
-  return tf.tidy(() => tf.addN([...gradients].map((gradient) => gradient.square().sum())).sqrt() as tf.Scalar);
+  const all = [...gradients];
+  const kernel = all.every(({ dtype }) => dtype === "float32") ? fusedKernel("GlobalNorm") : undefined;
+  if (kernel) return kernel(Object.fromEntries(all.map((gradient, i) => [`x${i}`, gradient])))[0] as tf.Scalar;
+  return tf.tidy(() => tf.addN(all.map((gradient) => gradient.square().sum())).sqrt() as tf.Scalar);
 }
 
 /**

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { checkShape } from "./shape";
+import { fusedKernel } from "./wasm-kernels";
 
 /**
  * Causal multi-head self-attention (Vaswani et al. 2017) on packed projections.
@@ -7,15 +8,32 @@ import { checkShape } from "./shape";
  * @param qkv [B, T, 3·width]: queries, keys and values of all heads, each [B, T, heads, width / heads] when unpacked.
  * @param heads how many heads share the width.
  * @param padding optional [B] int32: how many positions at the left of each row are padding and must not be looked at.
- * @returns [B, T, width]: for each position t the values of positions ≤ t, weighted by softmax(q·k / √(width / heads)).
+ * @returns [B, T, width]: for each position t the values of positions ≤ t, weighted by softmax(q·k / √(width / heads));
+ *   zeros at positions that are padding.
  */
 export function causalAttention(qkv: tf.Tensor3D, heads: number, padding?: tf.Tensor1D): tf.Tensor3D {
-  return causalAttentionPlain(qkv, heads, padding);
+  check(qkv, heads, padding);
+  const kernel = qkv.dtype === "float32" ? fusedKernel("CausalAttention") : undefined;
+  if (!kernel) return causalAttentionPlain(qkv, heads, padding);
+  const fused = tf.customGrad((...args) => {
+    const [qkv, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
+    const [value, weights] = kernel(padding ? { qkv, padding } : { qkv }, { heads });
+    save(padding ? [qkv, weights, padding] : [qkv, weights]);
+    return {
+      value,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [qkv, weights, padding] = saved;
+        const inputs = { qkv, weights, dy };
+        return fusedKernel("CausalAttentionGradient")!(padding ? { ...inputs, padding } : inputs, { heads })[0];
+      },
+    };
+  });
+  return fused(qkv) as tf.Tensor3D;
 }
 
 /** The definition in plain tf operations; the gradient is tfjs' own. */
 export function causalAttentionPlain(qkv: tf.Tensor3D, heads: number, padding?: tf.Tensor1D): tf.Tensor3D {
-  checkShape("causalAttention: qkv", qkv, [null, null, qkv.shape[2] - (qkv.shape[2] % (3 * heads))]);
+  check(qkv, heads, padding);
   return tf.tidy(() => {
     const [B, T, packed] = qkv.shape;
     const width = packed / 3;
@@ -29,9 +47,17 @@ export function causalAttentionPlain(qkv: tf.Tensor3D, heads: number, padding?: 
     let scores = tf.matMul(q, k, false, true).mul(1 / Math.sqrt(head)); // [B, H, T, T]
     scores = scores.add(causalBias(T));
     if (padding) scores = scores.add(paddingBias(padding, T));
-    const mixed = tf.matMul(tf.softmax(scores), v); // [B, H, T, head]
+    let mixed = tf.matMul(tf.softmax(scores), v); // [B, H, T, head]
+    if (padding) mixed = mixed.mul(tf.cast(tf.equal(paddingBias(padding, T), 0), "float32").transpose([0, 1, 3, 2]));
     return mixed.transpose([0, 2, 1, 3]).reshape([B, T, width]);
   });
+}
+
+function check(qkv: tf.Tensor3D, heads: number, padding: tf.Tensor1D | undefined): void {
+  checkShape("causalAttention: qkv", qkv, [null, null, qkv.shape[2] - (qkv.shape[2] % (3 * heads))]);
+  if (!padding) return;
+  checkShape("causalAttention: padding", padding, [qkv.shape[0]]);
+  if (padding.dtype !== "int32") throw new TypeError(`causalAttention: padding must be int32, got ${padding.dtype}`);
 }
 
 // A large finite number instead of −∞: a row that may look at nothing (pure padding) must not become NaN.

@@ -1,4 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
+import { checkShape } from "./shape";
+import { fusedKernel } from "./wasm-kernels";
 
 const epsilon = 1e-5;
 
@@ -7,6 +9,23 @@ const epsilon = 1e-5;
  * x: [..., width]; gain, bias: [width].
  */
 export function layerNorm<T extends tf.Tensor>(x: T, gain: tf.Tensor1D, bias: tf.Tensor1D): T {
+  const width = x.shape[x.shape.length - 1];
+  checkShape("layerNorm: gain", gain, [width]);
+  checkShape("layerNorm: bias", bias, [width]);
+  const kernel = x.dtype === "float32" ? fusedKernel("LayerNorm") : undefined;
+  if (!kernel) return closedForm(x, gain, bias) as T;
+  const fused = tf.customGrad((...args) => {
+    const [x, gain, bias, save] = args as unknown as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
+    const [value, means, scales] = kernel({ x, gain, bias }, { epsilon });
+    save([x, gain, means, scales]);
+    return {
+      value,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [x, gain, means, scales] = saved;
+        return fusedKernel("LayerNormGradient")!({ x, gain, means, scales, dy });
+      },
+    };
+  });
   return fused(x, gain, bias) as T;
 }
 
@@ -19,7 +38,8 @@ export function layerNormPlain(x: tf.Tensor, gain: tf.Tensor1D, bias: tf.Tensor1
   });
 }
 
-const fused = tf.customGrad((...args) => {
+// Elsewhere the closed form of the gradient still spares many passes over the rows.
+const closedForm = tf.customGrad((...args) => {
   const [x, gain, bias, save] = args as unknown as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
   const centred = x.sub(x.mean(-1, true));
   const inverseDeviation = centred.square().mean(-1, true).add(epsilon).rsqrt();

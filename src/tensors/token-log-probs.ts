@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { checkShape } from "./shape";
+import { fusedKernel } from "./wasm-kernels";
 
 /**
  * log softmax(logits)[target] for each position: logits [..., vocabulary], targets [...] int32 → [...].
@@ -8,6 +9,32 @@ import { checkShape } from "./shape";
  */
 export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
   checkShape("tokenLogProbs: targets", targets, logits.shape.slice(0, -1));
+  const kernel = logits.dtype === "float32" && targets.dtype === "int32" ? fusedKernel("TokenLogProbs") : undefined;
+  if (!kernel) return closedForm(logits, targets);
+  const fused = tf.customGrad((...args) => {
+    const [logits, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
+    const [value, normalisers] = kernel({ logits, targets });
+    save([logits, targets, normalisers]);
+    return {
+      value,
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
+        const [logits, targets, normalisers] = saved;
+        return fusedKernel("TokenLogProbsGradient")!({ logits, targets, normalisers, dy })[0];
+      },
+    };
+  });
+  return fused(logits);
+}
+
+/** The definition in plain tf operations; the gradient is tfjs' own. */
+export function tokenLogProbsPlain(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
+  return tf.tidy(() => {
+    const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
+    return tf.logSoftmax(logits).mul(hot).sum(-1);
+  });
+}
+
+function closedForm(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
   const pick = tf.customGrad((...args) => {
     const [logits, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
     const logProbs = tf.logSoftmax(logits);
@@ -22,14 +49,6 @@ export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor 
     };
   });
   return pick(logits);
-}
-
-/** The definition in plain tf operations; the gradient is tfjs' own. */
-export function tokenLogProbsPlain(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
-  return tf.tidy(() => {
-    const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
-    return tf.logSoftmax(logits).mul(hot).sum(-1);
-  });
 }
 
 /** [...] int32 → [..., size] float32. The wasm backend of tfjs 4.22 returns zeros when asked for float32 directly. */

@@ -2,6 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v8 from "node:v8";
+import { type FusedKernel, fusedKernels } from "./kernels/fused";
 import type { Heap, HeapKernel, KernelFunctions } from "./kernels/heap";
 import { replacements } from "./kernels/replacements";
 
@@ -43,6 +44,7 @@ export function registerWasmKernels(options: { build?: KernelBuild } = {}): stri
       testProduct(backend, heap);
       current = { build, module, backend, heap };
       for (const [name, kernel] of Object.entries(replacements)) replace(name, kernel);
+      for (const [name, kernel] of Object.entries(fusedKernels)) replace(fusedName(name as FusedKernel), kernel);
       return describe(build);
     } catch (error) {
       lacking.push(`no ${build}: ${error instanceof Error ? error.message : String(error)}`);
@@ -50,6 +52,68 @@ export function registerWasmKernels(options: { build?: KernelBuild } = {}): stri
   }
   if (options.build) throw new Error(`registerWasmKernels: ${lacking.join("; ")}`);
   return `${describe("stock")} (${lacking.join("; ")})`;
+}
+
+/**
+ * A kernel of the course's own, if the current backend has it; without it a fused operation runs its plain twin. Its
+ * gradient is not known to tfjs: call it inside `tf.customGrad`.
+ */
+export function fusedKernel(
+  name: FusedKernel,
+): ((inputs: Record<string, tf.Tensor>, attributes?: Record<string, number>) => tf.Tensor[]) | undefined {
+  if (tf.getKernel(fusedName(name), tf.getBackend()) === undefined) return undefined;
+  return (inputs, attributes = {}) => {
+    const outputs = tf.engine().runKernel(fusedName(name), inputs, attributes) as tf.Tensor | tf.Tensor[];
+    return Array.isArray(outputs) ? outputs : [outputs];
+  };
+}
+
+const fusedName = (name: FusedKernel): string => `Alignment${name}`;
+
+export interface AdamWConstants {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** What the parameter is multiplied by first: 1 − learning rate · weight decay. */
+  keep: number;
+  /** 1 / (1 − β₁ᵗ) and 1 / (1 − β₂ᵗ). */
+  correction1: number;
+  correction2: number;
+  /** What the gradient is multiplied by first. */
+  scale: number;
+}
+
+/**
+ * One step of AdamW written into the variables' own memory. A variable that shares its memory, with a clone, a reshape or
+ * the tensor it was made from, gets memory of its own first, so that no other tensor ever changes.
+ *
+ * @returns whether it was done; if not (another backend, another type) nothing has changed.
+ */
+export function adamwInPlace(
+  parameter: tf.Variable,
+  gradient: tf.Tensor,
+  first: tf.Variable,
+  second: tf.Variable,
+  constants: AdamWConstants,
+): boolean {
+  if (!current || tf.getBackend() !== "wasm") return false;
+  if ([parameter, gradient, first, second].some(({ dtype }) => dtype !== "float32")) return false;
+  const heap = heapOf(tf.backend() as unknown as WasmBackend);
+  const { backend } = current;
+  for (const variable of [parameter, first, second]) {
+    heap.address(variable); // brings it here, if another backend holds it
+    if (backend.refCount(variable.dataId) === 1) continue;
+    tf.tidy(() => variable.assign(variable.mul(1)));
+    if (backend.refCount(variable.dataId) !== 1) return false;
+  }
+  const { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale } = constants;
+  heap.functions.adamw(
+    ...[parameter, gradient, first, second].map(heap.address),
+    ...[parameter.size, learningRate * correction1, beta1, 1 - beta1, beta2, 1 - beta2],
+    ...[epsilon, keep, correction2, scale],
+  );
+  return true;
 }
 
 function describe(build: KernelBuild): string {
@@ -68,6 +132,7 @@ interface WasmBackend {
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
   typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array | Int32Array;
   refCount(dataId: object): number;
+  disposeData(dataId: object): boolean;
 }
 
 let current: { build: KernelBuild; module: WebAssembly.Module; backend: WasmBackend; heap: Heap } | undefined;
@@ -86,6 +151,7 @@ function differences(backend: WasmBackend): string[] {
     ["dataIdMap", typeof backend.dataIdMap?.get === "function"],
     ["makeOutput", typeof backend.makeOutput === "function"],
     ["typedArrayFromHeap", typeof backend.typedArrayFromHeap === "function"],
+    ["disposeData", typeof backend.disposeData === "function"],
     ["refCount", typeof backend.refCount === "function"],
   ];
   return parts.filter(([, present]) => !present).map(([name]) => `${name} is missing`);
@@ -118,6 +184,16 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
     address: (tensor) => backend.dataIdMap.get(tensor.dataId)!.memoryOffset,
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
     elements: (tensor) => backend.typedArrayFromHeap(tensor),
+    release: (tensor) => void backend.disposeData(tensor.dataId),
+    withSpace(bytes, use) {
+      const space = wasm._malloc(bytes) >>> 0;
+      if (space === 0) throw new Error(`the heap has no room for ${bytes} bytes of work space; use a smaller batch`);
+      try {
+        use(space);
+      } finally {
+        wasm._free(space);
+      }
+    },
   };
 }
 
@@ -152,6 +228,7 @@ function restoreStock(): void {
     if (config) tf.registerKernel(config);
   }
   stock.clear();
+  if (current && current.backend === (tf.backend() as unknown)) current.backend.wasm._free(current.heap.scratch);
   current = undefined;
 }
 

@@ -17,7 +17,8 @@ const rowPadding: i32 = 16;
 // With so few rows each strip of B is read so rarely that copying it first costs more than it saves.
 const fewRows: i32 = 12;
 
-const edgeBytes: usize = 6 * 8 * 4;
+/** Where `multiplyStrips` puts an incomplete tile. */
+export const edgeBytes: usize = 6 * 8 * 4;
 const stripsBytes: usize = 256 * 512 * 4;
 const rowsBytes: usize = 96 * (256 + 16) * 4;
 
@@ -28,14 +29,15 @@ export function gemmScratchBytes(): usize {
 
 /** A tile at the right edge, fewer than 8 columns: computed aside, of which `columns` are taken. */
 function edgeTile(
-  rows: i32, columns: i32, k: i32, a: usize, aRow: usize, strip: usize, c: usize, cRow: usize, first: bool, edge: usize,
+  rows: i32, columns: i32, k: i32, a: usize, aRow: usize, aStep: usize, strip: usize,
+  c: usize, cRow: usize, first: bool, edge: usize,
 ): void {
   if (!first) {
     for (let i = 0; i < rows; i++) {
       memory.copy(edge + (<usize>(i * tileColumns) << 2), c + <usize>i * cRow, <usize>columns << 2);
     }
   }
-  tile(rows, k, a, aRow, strip, tileColumns << 2, edge, tileColumns << 2, first);
+  tile(rows, k, a, aRow, aStep, strip, tileColumns << 2, edge, tileColumns << 2, first);
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
       store<f32>(c + <usize>i * cRow + (<usize>j << 2), load<f32>(edge + (<usize>(i * tileColumns + j) << 2)));
@@ -65,7 +67,7 @@ function packStrip(b: usize, bRow: usize, bColumn: usize, k: i32, columns: i32, 
   }
 }
 
-/** Copies B [k, n], k ≤ blockDepth, into strips; all but the last (narrower than 8) only if `whole`. */
+/** Copies B [k, n] into strips; all but the last (narrower than 8) only if `whole`. */
 export function packStrips(b: usize, bRow: usize, bColumn: usize, k: i32, n: i32, to: usize, whole: bool): void {
   for (let j = 0; j < n; j += tileColumns) {
     const columns = min(tileColumns, n - j);
@@ -74,20 +76,24 @@ export function packStrips(b: usize, bRow: usize, bColumn: usize, k: i32, n: i32
   }
 }
 
-/** C [m, n] (+)= A·B for A by rows (strides in bytes) and B in strips, of which whole ones are read at `direct` unless it is 0. */
+/**
+ * C [m, n] (+)= A·B, strides in bytes, A's as in `tile`. B in strips `stripBytes` apart, of which the complete ones are
+ * read at `direct` instead unless that is 0.
+ */
 export function multiplyStrips(
-  a: usize, aRow: usize, strips: usize, direct: usize, directRow: usize, c: usize, cRow: usize,
-  m: i32, n: i32, k: i32, first: bool, edge: usize,
+  a: usize, aRow: usize, aStep: usize, strips: usize, stripBytes: usize, direct: usize, directRow: usize,
+  c: usize, cRow: usize, m: i32, n: i32, k: i32, first: bool, edge: usize,
 ): void {
   for (let i = 0; i < m; ) {
     const rows = nextRows(m - i);
+    let strip = strips;
     for (let j = 0; j < n; j += tileColumns) {
       const columns = min(tileColumns, n - j);
-      const strip = strips + (<usize>(j * k) << 2);
       const at = c + (<usize>j << 2);
-      if (columns < tileColumns) edgeTile(rows, columns, k, a, aRow, strip, at, cRow, first, edge);
-      else if (direct) tile(rows, k, a, aRow, direct + (<usize>j << 2), directRow, at, cRow, first);
-      else tile(rows, k, a, aRow, strip, tileColumns << 2, at, cRow, first);
+      if (columns < tileColumns) edgeTile(rows, columns, k, a, aRow, aStep, strip, at, cRow, first, edge);
+      else if (direct) tile(rows, k, a, aRow, aStep, direct + (<usize>j << 2), directRow, at, cRow, first);
+      else tile(rows, k, a, aRow, aStep, strip, tileColumns << 2, at, cRow, first);
+      strip += stripBytes;
     }
     a += <usize>rows * aRow;
     c += <usize>rows * cRow;
@@ -131,7 +137,10 @@ export function gemm(
         }
         const cBlock = c + <usize>row * cRowBytes + (<usize>column << 2);
         const bDirect = direct ? bBlock : 0;
-        multiplyStrips(aBlock, aStride, strips, bDirect, bRow << 2, cBlock, cRowBytes, rows, columns, depths, first, edge);
+        multiplyStrips(
+          aBlock, aStride, 4, strips, <usize>(tileColumns * depths) << 2, bDirect, bRow << 2,
+          cBlock, cRowBytes, rows, columns, depths, first, edge,
+        );
       }
     }
   }

@@ -6,9 +6,25 @@ export interface KernelFunctions {
   batchGemm(...addressesAndSizes: number[]): void;
   permuteRuns(...addressesAndSizes: number[]): void;
   permutePlanes(...addressesAndSizes: number[]): void;
+  /** −1, or the first row whose id is out of range. */
   gatherRows(table: number, entries: number, ids: number, rows: number, width: number, to: number): number;
   segmentSumF32(rows: number, ids: number, count: number, width: number, to: number, segments: number): void;
   segmentSumI32(rows: number, ids: number, count: number, width: number, to: number, segments: number): void;
+  attentionStride(T: number): number;
+  attentionScratchBytes(T: number, size: number): number;
+  attention(...addressesAndSizes: number[]): void;
+  attentionGradient(...addressesAndSizes: number[]): void;
+  gelu(x: number, n: number, y: number): void;
+  geluGradient(x: number, dy: number, n: number, dx: number): void;
+  layerNorm(...addressesAndSizes: number[]): void;
+  layerNormGradient(...addressesAndSizes: number[]): void;
+  /** −1, or the first row whose target is out of range. */
+  tokenLogProbs(...addressesAndSizes: number[]): number;
+  tokenLogProbsGradient(...addressesAndSizes: number[]): void;
+  adamw(...addressesAndConstants: number[]): void;
+  /** Σ xᵢ² or, with `plain` 1, Σ xᵢ. */
+  total(x: number, n: number, plain: number): number;
+  sumAxis(x: number, outer: number, n: number, inner: number, to: number): void;
 }
 
 /** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */
@@ -22,6 +38,10 @@ export interface Heap {
   output(shape: number[], dtype: DataType): TensorInfo;
   /** The elements themselves. Valid only until the next allocation, which may move the heap. */
   elements(tensor: TensorInfo): Float32Array | Int32Array;
+  /** Gives an output back, where an error follows it. */
+  release(tensor: TensorInfo): void;
+  /** Runs a function with work space of its own, freed afterwards. */
+  withSpace(bytes: number, use: (address: number) => void): void;
 }
 
 /** A kernel over the heap. `stock` is what tfjs itself registered under the name, if anything. */

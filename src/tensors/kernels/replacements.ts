@@ -47,6 +47,21 @@ export const replacements: Record<string, HeapKernel> = {
     return product;
   },
 
+  /** tfjs transposes first where the axis is not the last. */
+  Sum({ functions, address, output }, { x }, { axis, keepDims }, stock) {
+    if (x.dtype !== "float32") return stock();
+    const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
+    const reduced = x.shape.map((_, i) => axes.includes(i));
+    const [first, last] = [reduced.indexOf(true), reduced.lastIndexOf(true)];
+    // Between the first and the last only what has size 1 may be kept: then all of them are one axis.
+    if (first === -1 || x.shape.slice(first, last).some((n, i) => n !== 1 && !reduced[first + i])) return stock();
+    const shape = keepDims ? x.shape.map((n, i) => (reduced[i] ? 1 : n)) : x.shape.filter((_, i) => !reduced[i]);
+    const sum = output(shape, "float32");
+    const [outer, n, inner] = [x.shape.slice(0, first), x.shape.slice(first, last + 1), x.shape.slice(last + 1)];
+    functions.sumAxis(address(x), ...([outer, n, inner].map(sizeOf) as [number, number, number]), address(sum));
+    return sum;
+  },
+
   /** tfjs reads one element at a time. */
   Transpose({ functions, address, output }, { x }, { perm }, stock) {
     const order = perm as number[];

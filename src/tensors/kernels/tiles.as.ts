@@ -20,13 +20,14 @@ export function multiplyAdd(sum: v128, a: v128, b: v128): v128 {
 }
 
 /**
- * `rows` × 8 of C = A·B, or C += A·B unless `first`. A and C by rows, B a strip 8 wide; strides are in bytes. `rows` is a
- * constant at each place of use, so that only its own part of this remains there.
+ * `rows` × 8 of C = A·B, or C += A·B unless `first`. C by rows, B a strip 8 wide, A's elements `aRow` apart from row to
+ * row and `aStep` from column to column, so either way round; all strides in bytes. `rows` is a constant at each place of
+ * use, so that only its own part of this remains there.
  */
 // @ts-ignore: decorator
 @inline
 function tileOf(
-  rows: i32, k: i32, a: usize, aRow: usize, b: usize, bRow: usize, c: usize, cRow: usize, first: bool,
+  rows: i32, k: i32, a: usize, aRow: usize, aStep: usize, b: usize, bRow: usize, c: usize, cRow: usize, first: bool,
 ): void {
   let a0 = a, a1 = a + aRow, a2 = a + 2 * aRow, a3 = a + 3 * aRow, a4 = a + 4 * aRow, a5 = a + 5 * aRow;
   let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0, l4 = l0, l5 = l0;
@@ -42,12 +43,12 @@ function tileOf(
   for (; k > 0; k--) {
     const low = v128.load(b), high = v128.load(b, 16);
     b += bRow;
-    let x = v128.load32_splat(a0); l0 = multiplyAdd(l0, x, low); h0 = multiplyAdd(h0, x, high); a0 += 4;
-    if (rows > 1) { x = v128.load32_splat(a1); l1 = multiplyAdd(l1, x, low); h1 = multiplyAdd(h1, x, high); a1 += 4; }
-    if (rows > 2) { x = v128.load32_splat(a2); l2 = multiplyAdd(l2, x, low); h2 = multiplyAdd(h2, x, high); a2 += 4; }
-    if (rows > 3) { x = v128.load32_splat(a3); l3 = multiplyAdd(l3, x, low); h3 = multiplyAdd(h3, x, high); a3 += 4; }
-    if (rows > 4) { x = v128.load32_splat(a4); l4 = multiplyAdd(l4, x, low); h4 = multiplyAdd(h4, x, high); a4 += 4; }
-    if (rows > 5) { x = v128.load32_splat(a5); l5 = multiplyAdd(l5, x, low); h5 = multiplyAdd(h5, x, high); a5 += 4; }
+    let x = v128.load32_splat(a0); l0 = multiplyAdd(l0, x, low); h0 = multiplyAdd(h0, x, high); a0 += aStep;
+    if (rows > 1) { x = v128.load32_splat(a1); l1 = multiplyAdd(l1, x, low); h1 = multiplyAdd(h1, x, high); a1 += aStep; }
+    if (rows > 2) { x = v128.load32_splat(a2); l2 = multiplyAdd(l2, x, low); h2 = multiplyAdd(h2, x, high); a2 += aStep; }
+    if (rows > 3) { x = v128.load32_splat(a3); l3 = multiplyAdd(l3, x, low); h3 = multiplyAdd(h3, x, high); a3 += aStep; }
+    if (rows > 4) { x = v128.load32_splat(a4); l4 = multiplyAdd(l4, x, low); h4 = multiplyAdd(h4, x, high); a4 += aStep; }
+    if (rows > 5) { x = v128.load32_splat(a5); l5 = multiplyAdd(l5, x, low); h5 = multiplyAdd(h5, x, high); a5 += aStep; }
   }
   v128.store(c, l0); v128.store(c, h0, 16);
   if (rows > 1) { v128.store(c + cRow, l1); v128.store(c + cRow, h1, 16); }
@@ -59,15 +60,15 @@ function tileOf(
 
 /** A tile of 1 to `tileRows` rows. */
 export function tile(
-  rows: i32, k: i32, a: usize, aRow: usize, b: usize, bRow: usize, c: usize, cRow: usize, first: bool,
+  rows: i32, k: i32, a: usize, aRow: usize, aStep: usize, b: usize, bRow: usize, c: usize, cRow: usize, first: bool,
 ): void {
   switch (rows) {
-    case 1: tileOf(1, k, a, aRow, b, bRow, c, cRow, first); break;
-    case 2: tileOf(2, k, a, aRow, b, bRow, c, cRow, first); break;
-    case 3: tileOf(3, k, a, aRow, b, bRow, c, cRow, first); break;
-    case 4: tileOf(4, k, a, aRow, b, bRow, c, cRow, first); break;
-    case 5: tileOf(5, k, a, aRow, b, bRow, c, cRow, first); break;
-    default: if (isDefined(RELAXED)) tileOf(6, k, a, aRow, b, bRow, c, cRow, first);
+    case 1: tileOf(1, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
+    case 2: tileOf(2, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
+    case 3: tileOf(3, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
+    case 4: tileOf(4, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
+    case 5: tileOf(5, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
+    default: if (isDefined(RELAXED)) tileOf(6, k, a, aRow, aStep, b, bRow, c, cRow, first);
   }
 }
 
