@@ -51,7 +51,8 @@ async function startCommand(options: { jobs: number; cellTimeout: number; book: 
 
   let index: string | undefined;
   try {
-    const { buildBook } = await import("../workbook/book");
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- see main.ts
+    const { buildBook } = require("../workbook/book") as typeof import("../workbook/book");
     const book = await buildBook({ out: path.resolve(options.book) });
     index = book.index;
     for (const warning of book.warnings) progress.line(`book: ${warning}`);

@@ -82,7 +82,7 @@ async function sweepCommand(words: string[], options: SweepCommandOptions): Prom
   stop();
   progress.end();
   const files = result.rows.length > 0 ? [path.join(out, "table.csv"), path.join(out, "table.json")] : [];
-  const figure = await frontierFigure(result.rows, result.varied);
+  const figure = frontierFigure(result.rows, result.varied);
   if (figure) files.push(...(await writeFigure(figure, out)));
   console.log(options.json ? JSON.stringify(result.rows, null, 2) : readable(result));
   if (files.length > 0) progress.line(`written: ${files.map(shownPath).join(", ")}`);

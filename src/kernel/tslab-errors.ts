@@ -93,7 +93,8 @@ function readableStack(lines: readonly string[], cells: readonly EmittedCell[], 
     if (at === undefined) return isFrame ? [] : [text];
     if (cell.cellId === failing) line ??= at;
     const where = `cell "${cell.cellId}", line ${at}`;
-    return [text.replace(frame[0], frame[0].startsWith("(") ? `(${where})` : where)];
+    // Functions of earlier cells are called on tslab's proxy of the exports.
+    return [text.replace(frame[0], frame[0].startsWith("(") ? `(${where})` : where).replace("at Proxy.", "at ")];
   });
   return { read, line };
 }

@@ -9,8 +9,9 @@
  * 2. Line numbers. The JavaScript of each cell gets a file name of its own (`cell-1.js`, …) and is written into the
  *    folder WORKBOOK_EMITTED, from which the client finds the line of the cell that a stack trace means.
  * 3. Orphans. When the client's end of file descriptor 3 closes, the client is gone and this kernel ends.
- * 4. Interrupted training. A cell's async code keeps running after an interrupt; `process.once("SIGINT")` handlers of
- *    that code still work, because nothing here listens to signals.
+ * 4. Interrupts that kill. tslab runs a cell with Node's `breakOnSigint`, whose end resets the signal's action; a cell
+ *    that added a SIGINT listener before its first await (training that wants to save) has then, in Node 20, a kernel
+ *    that the next interrupt kills. Adding all listeners again after the cell's first part sets the action right.
  */
 const fs = require("node:fs");
 const net = require("node:net");
@@ -73,19 +74,27 @@ for (const Socket of [zmq.Publisher, zmq.Router]) {
   });
 }
 
+function rearmInterrupt() {
+  const listeners = process.rawListeners("SIGINT");
+  process.removeAllListeners("SIGINT");
+  for (const listener of listeners) process.addListener("SIGINT", listener);
+}
+
 const emitted = process.env.WORKBOOK_EMITTED;
 delete process.env.WORKBOOK_EMITTED;
-if (emitted) {
-  const { runInThisContext } = vm;
-  let cells = 0;
-  vm.runInThisContext = function (code, options) {
-    if (typeof code !== "string" || !/^\((?:async )?function\(exports, require\) \{ /.test(code))
-      return runInThisContext.call(this, code, options);
-    const filename = `cell-${++cells}.js`;
-    fs.writeFileSync(path.join(emitted, filename), code);
+const { runInThisContext } = vm;
+let cells = 0;
+vm.runInThisContext = function (code, options) {
+  if (typeof code !== "string" || !/^\((?:async )?function\(exports, require\) \{ /.test(code))
+    return runInThisContext.call(this, code, options);
+  const filename = `cell-${++cells}.js`;
+  if (emitted) fs.writeFileSync(path.join(emitted, filename), code);
+  try {
     return runInThisContext.call(this, code, { ...options, filename });
-  };
-}
+  } finally {
+    rearmInterrupt();
+  }
+};
 
 if (process.env.WORKBOOK_LIFELINE) {
   delete process.env.WORKBOOK_LIFELINE;

@@ -121,14 +121,21 @@ function readCell(raw: Raw): Cell {
   return { cell_type: type as "markdown" | "raw", ...cell, attachments: Object.fromEntries(read) };
 }
 
+let compiledSchema: import("ajv").ValidateFunction | undefined;
+
+/** Compiling takes longer than many a notebook takes to check, so it is done once, when first needed. */
+function compileSchema(): import("ajv").ValidateFunction {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
+  const { default: Ajv } = require("ajv") as typeof import("ajv");
+  return new Ajv({ allErrors: true, strict: false }).compile(nbformatSchema);
+}
+
 /**
  * Faults of `data` as an nbformat 4.5 notebook, in words: the JSON schema's, and ids that occur twice.
  * An empty list means that it is valid.
  */
 export function notebookFaults(data: unknown): string[] {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
-  const { default: Ajv } = require("ajv") as typeof import("ajv");
-  const validate = new Ajv({ allErrors: true, strict: false }).compile(nbformatSchema);
+  const validate = (compiledSchema ??= compileSchema());
   if (!validate(data)) {
     const faults = (validate.errors ?? []).filter((fault) => fault.keyword !== "if");
     return faults.map(({ instancePath, message, params }) => {

@@ -17,16 +17,15 @@ function numbers(rows: readonly SweepRow[], name: string): number[] {
  *
  * @returns undefined when there is nothing to draw: fewer than two runs, or no numbers in common.
  */
-export async function frontierFigure(
-  rows: readonly SweepRow[],
-  varied: readonly string[],
-): Promise<Figure | undefined> {
+export function frontierFigure(rows: readonly SweepRow[], varied: readonly string[]): Figure | undefined {
   const along =
     varied.find((name) => name !== "seed" && rows.every((row) => typeof row.parameters[name] === "number")) ??
     varied[0];
   const isNumber = (name: string) => rows.every((row) => typeof row.results[name] === "number");
   if (rows.length < 2 || along === undefined) return undefined;
-  const { frontier, lines } = await import("../plots/figures");
+  // `require`, because tsx leaves a relative `import()` to Node, which knows no TypeScript; here, to keep start-up quick.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { frontier, lines } = require("../plots/figures") as typeof import("../plots/figures");
   const others = varied.filter((name) => name !== along);
   const groups = new Map<string, SweepRow[]>();
   for (const row of rows) {
@@ -75,7 +74,8 @@ export async function frontierFigure(
  * @returns the files written.
  */
 export async function writeFigure(figure: Figure, folder: string): Promise<string[]> {
-  const { staticPicture } = await import("../plots/static-picture");
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { staticPicture } = require("../plots/static-picture") as typeof import("../plots/static-picture");
   const { png, svg } = await staticPicture(figure);
   const picture = path.join(folder, png ? "figure.png" : "figure.svg");
   writeWhole(picture, png ?? svg);

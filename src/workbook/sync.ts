@@ -22,6 +22,7 @@ export interface Pair {
 /** What syncing one pair did, in one sentence. */
 export interface SyncReport {
   name: string;
+  /** The sides whose cells changed; a notebook in which only the record of the last sync changed does not count. */
   action: "none" | "wrote-text" | "wrote-notebook" | "wrote-both";
   message: string;
 }
@@ -229,13 +230,10 @@ export async function syncPair(pair: Pair, prefer?: "text" | "notebook"): Promis
   };
   const percent = writePercent({ header, cells });
   const writesText = !text || readFileSync(pair.textFile, "utf8") !== percent;
-  const writesNotebook =
-    !notebook ||
-    state !== "equal" ||
-    sourceHash(notebook.cells) !== sourceHash(cells) ||
-    notebook.metadata.workbook?.sourceHash !== metadata.workbook.sourceHash;
+  const writesNotebook = !notebook || sourceHash(notebook.cells) !== sourceHash(cells);
+  const isRecorded = notebook?.metadata.workbook?.sourceHash === metadata.workbook.sourceHash;
   if (writesText) writeWhole(pair.textFile, percent);
-  if (writesNotebook) writeNotebook(pair.notebookFile, { metadata, cells: kept });
+  if (writesNotebook || !isRecorded) writeNotebook(pair.notebookFile, { metadata, cells: kept });
   const action =
     writesText && writesNotebook
       ? "wrote-both"
