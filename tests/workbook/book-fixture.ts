@@ -195,7 +195,7 @@ export function secondNotebook(): object {
     cells: [
       markdown(
         "start",
-        "# Policy, state, action\n\nOne generation, drawn step by step.\n\nReading: 20 minutes. Running here: 1 minute.\n",
+        "# 2 · Policy, state, action\n\n*Follows the lecture.*\n\nOne generation, drawn step by step.\n\nReading: 20 minutes. Running here: 1 minute.\n",
       ),
       markdown("heart", `## The tree\n\n${paragraph.repeat(60)}`),
       code("late", "await show(tree);", [

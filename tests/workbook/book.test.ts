@@ -56,6 +56,8 @@ describe("book", () => {
         items[0].querySelector(".facts")?.textContent,
         "25 min to read · 2–4 min to run · 1 exercise · 1 interactive figure",
       );
+      assert.equal(items[1].querySelector("h2")?.textContent, "02 Policy, state, action");
+      assert.equal(items[1].querySelector("p")?.textContent, "One generation, drawn step by step.");
       assert.equal(
         items[1].querySelector(".facts")?.textContent,
         "20 min to read · 1 min to run · 1 interactive figure",

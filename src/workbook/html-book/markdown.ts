@@ -15,7 +15,7 @@ export interface Heading {
 export interface RenderedMarkdown {
   html: string;
   headings: Heading[];
-  /** The first paragraph's HTML, without a paragraph around it; undefined when the cell has none. */
+  /** HTML inside the first paragraph that does not open in italics (as a note does); undefined when the cell has none. */
   firstParagraph: string | undefined;
 }
 
@@ -90,7 +90,10 @@ export async function loadMarkdown(
       });
       element.append(permalink(document, element.id, `Link to the section ${title}`));
     }
-    const paragraph = [...content.children].find((child) => child.localName === "p");
+    // A paragraph that opens in italics says where the chapter stands, not what it shows.
+    const paragraph = [...content.children].find(
+      (child) => child.localName === "p" && child.firstChild?.nodeName !== "EM",
+    );
     const firstParagraph = paragraph === undefined ? undefined : finish(withoutLinks(paragraph));
     const blocks: string[] = [];
     for (const [code, language] of languages) {
