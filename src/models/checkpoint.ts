@@ -52,7 +52,12 @@ export async function loadPolicy(folder: string): Promise<{ policy: Policy; voca
   if (limit === undefined)
     throw new Error(`${path.join(folder, configFile)}: a policy needs a responseLimit, found none`);
   const gpt = inFile(path.join(folder, weightsFile), () => Gpt.fromWeights(sizes(config), tensors));
-  return { policy: inFile(path.join(folder, configFile), () => new Policy(gpt, limit)), vocabulary };
+  try {
+    return { policy: inFile(path.join(folder, configFile), () => new Policy(gpt, limit)), vocabulary };
+  } catch (error) {
+    gpt.dispose();
+    throw error;
+  }
 }
 
 /** Loads a scalar model (reward model, value function) saved by `saveModel`. */
