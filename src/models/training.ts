@@ -201,40 +201,41 @@ async function descend<Batch>(
 ): Promise<{ loss: number; gradientNorm: number; metrics: Record<string, number> }> {
   const { parameters, name } = objective;
   let names: string[] = [];
-  const { report, gradients } = tf.tidy(() => {
-    let kept: Loss["metrics"] = {};
+  let kept: Loss["metrics"] = {};
+  const differentiate = (): { report: tf.Tensor1D; gradients: Record<string, tf.Tensor> } => {
     const { value, grads } = tf.variableGrads(() => {
       const { loss, metrics } = objective.loss(batch);
       kept = Object.fromEntries(Object.entries(metrics).map(([key, metric]) => [key, tf.keep(tf.clone(metric))]));
       return loss;
     }, [...parameters.values()]);
-    const gradients = Object.fromEntries([...parameters].map(([key, parameter]) => [key, grads[parameter.name]]));
-    const unused = Object.keys(gradients).filter((key) => gradients[key] === undefined || gradients[key] === null);
+    const unused = [...parameters].filter(([, { name }]) => !grads[name]).map(([key]) => key);
     if (unused.length > 0) throw new Error(`${name}: the loss does not depend on the parameters ${unused.join(", ")}`);
+    const gradients = Object.fromEntries([...parameters].map(([key, parameter]) => [key, grads[parameter.name]]));
     names = Object.keys(kept);
     // One tensor of all numbers to report, so that a step reads back from the device once.
     const numbers = [value, globalNorm(Object.values(gradients)), ...Object.values(kept)];
-    const report = tf.stack(numbers.map((scalar) => scalar.toFloat().asScalar()));
-    for (const metric of Object.values(kept)) metric.dispose();
-    return { report, gradients };
-  });
+    return { report: tf.stack(numbers.map((scalar) => scalar.toFloat().asScalar())) as tf.Tensor1D, gradients };
+  };
+  let report: tf.Tensor1D;
+  let gradients: Record<string, tf.Tensor>;
+  try {
+    ({ report, gradients } = tf.tidy(differentiate));
+  } finally {
+    tf.dispose(kept);
+  }
   try {
     const [loss, gradientNorm, ...values] = Array.from((await report.data()) as Float32Array);
     const metrics = Object.fromEntries(names.map((key, i) => [key, values[i]]));
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       throw new Error(
         `${name}: not finite at step ${step}: loss ${loss}, gradient norm ${gradientNorm}, ` +
-          `learning rate ${learningRate}, metrics ${JSON.stringify(metrics)}. The weights are those before this step; ` +
+          `learning rate ${learningRate}${names.map((key) => `, ${key} ${metrics[key]}`).join("")}. ` +
+          `The weights are those before this step; ` +
           `lower the learning rate or look at the batch`,
       );
     }
     const scale = gradientNorm > clipNorm ? clipNorm / gradientNorm : 1;
-    tf.tidy(() => {
-      const clipped = Object.entries(gradients).map(
-        ([key, gradient]) => [key, scale === 1 ? gradient : gradient.mul(scale)] as const,
-      );
-      optimiser.apply(new Map(clipped), learningRate);
-    });
+    optimiser.apply(new Map(Object.entries(gradients)), learningRate, scale);
     return { loss, gradientNorm, metrics };
   } finally {
     report.dispose();
