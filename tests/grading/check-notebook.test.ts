@@ -100,6 +100,16 @@ describe("checkNotebook", () => {
     assert.equal((await checked([imports, thrower, ["cell", "exercise", solution]])).points, 2);
   });
 
+  it("lets exercise cells use each other's functions, a name that two declare being the later one's", async () => {
+    const first: CellText = ["first", "exercise", "const base = 2;\nfunction helper() { return 1; }"];
+    const second: CellText = [
+      "second",
+      "exercise",
+      "const base = 3;\nfunction perplexity() { throw new Error(`${base + helper()}`); }",
+    ];
+    assert.equal((await checked([first, second, ["try", "", check]])).failed[0].reason, "4");
+  });
+
   it("says where a name is declared that the exercise's cell lacks", async () => {
     const helper: CellText = ["helpers", "", "const { base } = { base: 2 };"];
     const using: CellText = ["cell", "exercise", "function perplexity() { return base; }"];
