@@ -35,7 +35,7 @@ export function runProgress(stream: NodeJS.WriteStream = process.stderr): RunPro
       ([label, { begun, cell }]) => `${label}  ${cell}  ${duration((now - begun) / 1000)}`,
     );
     clear();
-    stream.write(parts.join("   |   ").slice(0, (stream.columns ?? 80) - 1));
+    stream.write(parts.join("   |   ").slice(0, (stream.columns || 80) - 1));
   };
   const line = (text: string) => {
     clear();
@@ -47,6 +47,8 @@ export function runProgress(stream: NodeJS.WriteStream = process.stderr): RunPro
     clear,
     event(label, event) {
       switch (event.type) {
+        case "output":
+          return; // a cell may print thousands of lines
         case "started":
           running.set(label, { begun: performance.now() - event.seconds * 1000, cell: `kernel ready` });
           if (terminal) timer ??= setInterval(draw, 500).unref();

@@ -16,7 +16,7 @@ import { formatValue } from "../workbook/table";
 import { duration, interruptible, type RunProgress, runProgress } from "./run-progress";
 
 interface RunCommandOptions {
-  set: string[];
+  set?: string[];
   seed?: string;
   scale?: string;
   out?: string;
@@ -37,14 +37,14 @@ export function positive(whole: boolean): (text: string) => number {
 }
 
 /** Collects an option that may be given several times. */
-export function collect(text: string, before: string[]): string[] {
+export function collect(text: string, before: string[] = []): string[] {
   return [...before, text];
 }
 
 /** `--set a=1 b=2` leaves `b=2` among the notebooks; this puts it where it was meant. */
 export function separateSettings(
   words: readonly string[],
-  set: readonly string[],
+  set: readonly string[] = [],
 ): { notebooks: string[]; set: string[] } {
   const isSetting = (word: string) => /^[A-Za-z_$][\w$]*=/.test(word);
   return { notebooks: words.filter((word) => !isSetting(word)), set: [...set, ...words.filter(isSetting)] };
@@ -56,7 +56,7 @@ export function register(program: Command): void {
     .command("run")
     .description("execute notebooks cell by cell through the tslab kernel and write what comes of it")
     .argument("[notebooks...]", "numbers (07), names or paths; all in order when none is given")
-    .option("--set <name=value>", "set a parameter of the notebook, such as beta=0.3; may be repeated", collect, [])
+    .option("--set <name=value>", "set a parameter of the notebook, such as beta=0.3; may be repeated", collect)
     .option("--seed <n>", "short for --set seed=<n>")
     .option("--scale <size>", "short for --set scale=<size>: quick, laptop or gpu")
     .option("--out <dir>", "folder to write the executed notebooks into")
@@ -111,11 +111,11 @@ async function runCommand(words: string[], options: RunCommandOptions, workspace
     Object.keys(settings.set).forEach((parameter) => known.add(parameter));
     if (settings.unknown.length > 0)
       progress.line(`${name}: has no parameter ${settings.unknown.join(", ")}; runs without`);
-    planned.push({
-      loaded,
-      set: settings.set,
-      file: outputFile(name, workspace, { set: settings.set, solved: options.solved, out: options.out }),
-    });
+    // One command writes to one kind of place: asked for with parameters, a notebook that has none stays as it is, too.
+    const isPlain = Object.keys(settings.set).length === 0 && !options.solved;
+    const out = options.out ?? (isPlain && set.length > 0 ? path.join(workspace.cache, "runs", name) : undefined);
+    const file = outputFile(name, workspace, { set: settings.set, solved: options.solved, out });
+    planned.push({ loaded, set: settings.set, file });
   }
   const nowhere = set.map(parseSetting).find(({ name }) => !known.has(name));
   if (nowhere) throw new Error(`None of these notebooks has a parameter ${JSON.stringify(nowhere.name)}`);

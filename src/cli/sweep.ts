@@ -12,7 +12,7 @@ import { collect, positive, separateSettings } from "./run";
 import { duration, interruptible, runProgress } from "./run-progress";
 
 interface SweepCommandOptions {
-  set: string[];
+  set?: string[];
   seed?: string;
   scale?: string;
   out?: string;
@@ -33,7 +33,7 @@ export function register(program: Command): void {
     .command("sweep")
     .description("run a notebook over a grid of parameters and collect its named results in one table and a figure")
     .argument("<notebook...>", "number (07), name or path of one notebook")
-    .option("--set <name=values>", "values of a parameter, such as beta=0,0.03,0.1; may be repeated", collect, [])
+    .option("--set <name=values>", "values of a parameter, such as beta=0,0.03,0.1; may be repeated", collect)
     .option("--seed <values>", "short for --set seed=<values>")
     .option("--scale <size>", "short for --set scale=<size>")
     .option("--jobs <n>", "runs at the same time (default: one a core, as memory allows)", positive(true))
@@ -86,8 +86,8 @@ async function sweepCommand(words: string[], options: SweepCommandOptions): Prom
   if (figure) files.push(...(await writeFigure(figure, out)));
   console.log(options.json ? JSON.stringify(result.rows, null, 2) : readable(result));
   if (files.length > 0) progress.line(`written: ${files.map(shownPath).join(", ")}`);
-  if (result.notBegun > 0)
-    progress.line(`${result.notBegun} run(s) were not begun; the same command goes on with them`);
+  if (result.unfinished > 0)
+    progress.line(`${result.unfinished} run(s) are not finished; the same command goes on with them`);
   if (signal.aborted) return 130;
   return result.failed.length > 0 ? 1 : 0;
 }

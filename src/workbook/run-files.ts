@@ -143,6 +143,7 @@ function withoutEchoes(notebook: Notebook): Notebook {
 /** A failure for a reader: what failed, the source around it with line numbers, where it stands, and the error. */
 export function describeFailure(loaded: LoadedNotebook, failure: RunFailure, textFile?: string): string {
   const { cellId, line, ename, evalue, traceback, source } = failure;
+  if (failure.kind === "interrupted") return `${loaded.name}: interrupted in cell "${cellId}"`;
   const lines = source.split("\n");
   const from = line === undefined ? 0 : Math.max(0, line - 5);
   const to = line === undefined ? Math.min(lines.length, 20) : Math.min(lines.length, line + 3);

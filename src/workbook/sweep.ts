@@ -42,9 +42,10 @@ export interface SweepResult {
   /** Names of the parameters that the sweep varies. */
   varied: string[];
   reused: number;
-  /** Runs that failed, with why, and how many were never begun (after an interrupt). */
+  /** Runs that failed, with why. */
   failed: { set: Readonly<Record<string, ParameterValue>>; summary: RunSummary | undefined; message: string }[];
-  notBegun: number;
+  /** Runs that an interrupt stopped or kept from beginning; the same sweep goes on with them. */
+  unfinished: number;
 }
 
 /** Told as a sweep goes on. */
@@ -111,7 +112,7 @@ export async function sweep(
   const varied = Object.keys(grid[0] ?? {}).filter(
     (name) => new Set(grid.map((combination) => JSON.stringify(combination[name]))).size > 1,
   );
-  const result: SweepResult = { rows: [], varied, reused: 0, failed: [], notBegun: 0 };
+  const result: SweepResult = { rows: [], varied, reused: 0, failed: [], unfinished: 0 };
   const rows: (SweepRow | undefined)[] = grid.map(() => undefined);
   const source = sourceHash(loaded.notebook.cells);
   let done = 0;
@@ -139,6 +140,7 @@ export async function sweep(
         return tell("reused", stored.seconds);
       }
       const fail = (message: string, seconds: number, summary?: RunSummary) => {
+        if (signal?.aborted) return;
         result.failed.push({ set, summary, message });
         tell("failed", seconds, message);
       };
@@ -157,7 +159,7 @@ export async function sweep(
     },
     signal,
   );
-  result.notBegun = grid.length - result.rows.length - result.failed.length;
+  result.unfinished = grid.length - result.rows.length - result.failed.length;
   return result;
 }
 

@@ -102,7 +102,7 @@ describe("workbook/sweep", () => {
     assert.deepEqual(started, ["beta=0"], "asked to do it again");
 
     const stopped = await run(["beta=0,1"], { signal: AbortSignal.abort() });
-    assert.deepEqual([stopped.rows.length, stopped.notBegun, started], [0, 2, []]);
+    assert.deepEqual([stopped.rows.length, stopped.unfinished, started], [0, 2, []]);
     assert.ok(existsSync(path.join(out, "runs", "beta=1", "result.json")), "an interrupt keeps what is finished");
   });
 
