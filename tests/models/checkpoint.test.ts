@@ -188,7 +188,10 @@ describe("checkpoint", () => {
         cpSync(folder.path("good", kind), place, { recursive: true });
         await damage(place);
         const tensors = tf.memory().numTensors;
-        await assert.rejects<unknown>(kind === "policy" ? loadPolicy(place) : loadScalarModel(place), message);
+        await assert.rejects(
+          async () => void (await (kind === "policy" ? loadPolicy(place) : loadScalarModel(place))),
+          message,
+        );
         assert.equal(tf.memory().numTensors, tensors, "tensors were left behind");
         rmSync(place, { recursive: true });
       });

@@ -21,7 +21,7 @@ import { temporaryFolder, weightsOf } from "./tiny";
 function bowl(change: Partial<Objective<number[]>> = {}): Objective<number[]> & { dispose(): void } {
   const matrix = tf.tidy(() => tf.variable(tf.tensor2d([1, -2, 3, 0.5], [2, 2])));
   const vector = tf.tidy(() => tf.variable(tf.tensor1d([-1, 2])));
-  const parameters: Parameters = new Map([
+  const parameters: Parameters = new Map<string, tf.Variable>([
     ["matrix", matrix],
     ["vector", vector],
   ]);
