@@ -132,6 +132,7 @@ interface WasmBackend {
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
   typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array | Int32Array;
   refCount(dataId: object): number;
+  incRef(dataId: object): void;
   disposeData(dataId: object): boolean;
 }
 
@@ -151,6 +152,7 @@ function differences(backend: WasmBackend): string[] {
     ["dataIdMap", typeof backend.dataIdMap?.get === "function"],
     ["makeOutput", typeof backend.makeOutput === "function"],
     ["typedArrayFromHeap", typeof backend.typedArrayFromHeap === "function"],
+    ["incRef", typeof backend.incRef === "function"],
     ["disposeData", typeof backend.disposeData === "function"],
     ["refCount", typeof backend.refCount === "function"],
   ];
@@ -183,6 +185,10 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
     scratch,
     address: (tensor) => backend.dataIdMap.get(tensor.dataId)!.memoryOffset,
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
+    share({ dataId, shape, dtype }) {
+      backend.incRef(dataId);
+      return { dataId, shape, dtype };
+    },
     elements: (tensor) => backend.typedArrayFromHeap(tensor),
     release: (tensor) => void backend.disposeData(tensor.dataId),
     withSpace(bytes, use) {

@@ -34,7 +34,7 @@ function softmaxRow(row: usize, count: i32, stride: i32, scale: f32): void {
   const bytes = <usize>stride << 2;
   for (let at = <usize>count << 2; at < bytes; at += 4) store<f32>(row + at, -Infinity);
   let highest = v128.load(row);
-  for (let at: usize = 16; at < bytes; at += 16) highest = f32x4.max(highest, v128.load(row + at));
+  for (let at: usize = 16; at < bytes; at += 16) highest = f32x4.pmax(v128.load(row + at), highest);
   highest = f32x4.splat(max4(highest));
   const scale4 = f32x4.splat(scale);
   let sum = f32x4.splat(0);

@@ -24,6 +24,8 @@ export interface KernelFunctions {
   adamw(...addressesAndConstants: number[]): void;
   /** Σ xᵢ² or, with `plain` 1, Σ xᵢ. */
   total(x: number, n: number, plain: number): number;
+  exp(x: number, n: number, y: number): void;
+  tanh(x: number, n: number, y: number): void;
   sumAxis(x: number, outer: number, n: number, inner: number, to: number): void;
 }
 
@@ -36,6 +38,8 @@ export interface Heap {
   address(tensor: TensorInfo): number;
   /** A new tensor, its elements not set. */
   output(shape: number[], dtype: DataType): TensorInfo;
+  /** Another tensor of the same elements. */
+  share(tensor: TensorInfo): TensorInfo;
   /** The elements themselves. Valid only until the next allocation, which may move the heap. */
   elements(tensor: TensorInfo): Float32Array | Int32Array;
   /** Gives an output back, where an error follows it. */

@@ -8,3 +8,4 @@ export { layerNorm, layerNormGradient } from "./layer-norm.as";
 export { tokenLogProbs, tokenLogProbsGradient } from "./log-probs.as";
 export { adamw, total } from "./adamw.as";
 export { sumAxis } from "./sum.as";
+export { exp, tanh } from "./elementwise.as";

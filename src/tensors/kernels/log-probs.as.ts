@@ -14,7 +14,7 @@ export function tokenLogProbs(
     const target = load<i32>(targets + (<usize>r << 2));
     if (<u32>target >= <u32>width) return r;
     let highest4 = f32x4.splat(-Infinity);
-    for (let at: usize = 0; at < whole; at += 16) highest4 = f32x4.max(highest4, v128.load(logits + at));
+    for (let at: usize = 0; at < whole; at += 16) highest4 = f32x4.pmax(v128.load(logits + at), highest4);
     if (end) highest4 = f32x4.max(highest4, loadEnd(logits + whole, end, -Infinity));
     const highest = max4(highest4);
     highest4 = f32x4.splat(highest);

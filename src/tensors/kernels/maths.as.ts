@@ -1,4 +1,5 @@
 /** Four numbers at a time: exponential, sums over the lanes, and the one to three elements at the end of a row. */
+import { multiplyAdd } from "./tiles.as";
 
 /**
  * eˣ to about 1.5 units in the last place: x = n·ln 2 + r with ln 2 in two parts (Cody & Waite 1980), e^r by a polynomial
@@ -7,17 +8,20 @@
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const bounded = f32x4.min(f32x4.max(x, f32x4.splat(-87.3)), f32x4.splat(88.8));
-  const n = f32x4.nearest(f32x4.mul(bounded, f32x4.splat(1.44269504)));
-  let r = f32x4.sub(bounded, f32x4.mul(n, f32x4.splat(0.693359375)));
-  r = f32x4.sub(r, f32x4.mul(n, f32x4.splat(-2.12194440e-4)));
-  let p = f32x4.add(f32x4.mul(f32x4.splat(1.9875691500e-4), r), f32x4.splat(1.3981999507e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(8.3334519073e-3));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(4.1665795894e-2));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(1.6666665459e-1));
-  p = f32x4.add(f32x4.mul(p, r), f32x4.splat(5.0000001201e-1));
-  p = f32x4.add(f32x4.add(f32x4.mul(f32x4.mul(r, r), p), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
+  // The pseudo-minimum and -maximum are one instruction each, and keep a NaN that comes first.
+  const bounded = f32x4.pmin(f32x4.pmax(x, f32x4.splat(-87.3)), f32x4.splat(88.8));
+  // Added to 1.5·2²³, a number is rounded to a whole one, which stands in the low bits; 127 more is the exponent's bias.
+  const shifted = f32x4.add(f32x4.mul(bounded, f32x4.splat(1.44269504)), f32x4.splat(12583039));
+  const n = f32x4.sub(shifted, f32x4.splat(12583039));
+  let r = multiplyAdd(bounded, n, f32x4.splat(-0.693359375));
+  r = multiplyAdd(r, n, f32x4.splat(2.12194440e-4));
+  let p = multiplyAdd(f32x4.splat(1.3981999507e-3), r, f32x4.splat(1.9875691500e-4));
+  p = multiplyAdd(f32x4.splat(8.3334519073e-3), p, r);
+  p = multiplyAdd(f32x4.splat(4.1665795894e-2), p, r);
+  p = multiplyAdd(f32x4.splat(1.6666665459e-1), p, r);
+  p = multiplyAdd(f32x4.splat(5.0000001201e-1), p, r);
+  p = multiplyAdd(f32x4.add(r, f32x4.splat(1)), f32x4.mul(r, r), p);
+  const power = i32x4.shl(shifted, 23);
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, f32x4.splat(-87.3)));
 }
 

@@ -3,6 +3,41 @@ import { type HeapKernel, sizeOf } from "./heap";
 
 /** Kernels that take the place of tfjs' own under the same names; users keep writing plain tf operations. */
 export const replacements: Record<string, HeapKernel> = {
+  /** tfjs copies; every clone, and each tensor saved for a gradient is one, can share the memory instead. */
+  Identity({ share }, { x }) {
+    return share(x);
+  },
+
+  /** tfjs computes one number at a time. */
+  Exp({ functions, address, output }, { x }, _, stock) {
+    if (x.dtype !== "float32") return stock();
+    const y = output(x.shape, "float32");
+    functions.exp(address(x), sizeOf(x.shape), address(y));
+    return y;
+  },
+
+  /** As above. */
+  Tanh({ functions, address, output }, { x }, _, stock) {
+    if (x.dtype !== "float32") return stock();
+    const y = output(x.shape, "float32");
+    functions.tanh(address(x), sizeOf(x.shape), address(y));
+    return y;
+  },
+
+  /** tfjs finds each element's place anew; rows can be copied. */
+  GatherV2({ functions, address, output, elements, release }, { x, indices }, { axis, batchDims }, stock) {
+    const rows = x.dtype === "float32" || x.dtype === "int32";
+    if (!rows || indices.dtype !== "int32" || axis !== 0 || batchDims || x.shape.length === 0) return stock();
+    const [entries, ...inner] = x.shape;
+    const result = output([...indices.shape, ...inner], x.dtype);
+    const count = sizeOf(indices.shape);
+    const from = [address(x), entries, address(indices)] as const;
+    const bad = functions.gatherRows(...from, count, sizeOf(inner), address(result));
+    if (bad < 0) return result;
+    release(result);
+    throw new RangeError(`gather: the index ${elements(indices)[bad]} is not in 0 … ${entries - 1}`);
+  },
+
   /** Missing in tfjs' wasm backend, so that `tf.gather` has no gradient there. */
   UnsortedSegmentSum({ functions, address, output }, { x, segmentIds }, { numSegments }, stock) {
     if (x.dtype !== "float32" && x.dtype !== "int32") return stock();
