@@ -162,18 +162,19 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
     let finished = false;
     try {
       let next = await run.next();
-      const resumedAt = next.done ? Infinity : next.value.step;
+      const resumedAt = next.done === true ? Infinity : next.value.step;
       const before = kept.filter((record) => record.step < resumedAt);
       writeFileSync(recordsFile, before.map(formatRecord).join(""));
-      yield* before;
-      while (!next.done) {
+      for (const record of before) yield record;
+      // `!== true`: a kernel's compiler is not strict, and then tells the two results apart by equality only.
+      while (next.done !== true) {
         appendFileSync(recordsFile, formatRecord(next.value));
         training.step = next.value.step;
         yield next.value;
         await turn(); // signals and a kernel's messages are read between turns
         const wasAborted = interrupt.signal.aborted;
         next = await run.next();
-        if (wasAborted && !next.done)
+        if (wasAborted && next.done !== true)
           throw new Error(`${this.name}: the trainer goes on although its signal is aborted`);
       }
       finished = true;
@@ -204,7 +205,7 @@ async function letTrainerSave<R extends object>(
     interrupt.abort();
     try {
       const next = await run.next();
-      if (!next.done) appendFileSync(recordsFile, formatRecord(next.value));
+      if (next.done !== true) appendFileSync(recordsFile, formatRecord(next.value));
     } catch {
       // It has saved and thrown, as asked; or it had failed before, and that error is already on its way.
     }
