@@ -11,15 +11,16 @@ import { runChecks, type ExerciseResult } from "./run-checks";
  *
  * @param id the exercise ("01-perplexity")
  * @param yours the function from the notebook
- * @param context the notebook's parameters, on which the checks' truths depend; `timeout` in milliseconds a check
+ * @param context the notebook's parameters, on which the checks' truths depend; a notebook without a `beta` has none to
+ *   give, and 0.1 stands in. `timeout` in milliseconds a check
  */
 export async function check(
   id: string,
   yours: (...args: never[]) => unknown,
-  context: CheckContext & { timeout?: number },
+  context: Omit<CheckContext, "beta"> & { beta?: number; timeout?: number },
 ): Promise<ExerciseResult> {
   const exercise = loadExercise(id);
-  const [result] = await runChecks([{ exercise, yours }], context);
+  const [result] = await runChecks([{ exercise, yours }], { ...context, beta: context.beta ?? 0.1 });
   displayBundle({ "text/html": asHtml(result), "text/plain": asText(result) });
   // A kernel prints the value of a cell's last line: this keeps that to one line.
   Object.defineProperty(result, Symbol.for("nodejs.util.inspect.custom"), { value: () => scoreLine(result) });
