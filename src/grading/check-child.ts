@@ -37,6 +37,7 @@ async function runJob(job: CheckJob): Promise<void> {
   const { reporter, timeout } = job;
   // Loaded before the clock of the first exercise starts: they may load tfjs, which takes seconds.
   const all = job.ids.map(loadExercise).map((exercise) => () => submissionOf(exercise, job));
+  quietTensorFlow();
   for (const batch of reporter ? [all] : all.map((one) => [one])) {
     await send({ begun: job.ids[all.indexOf(batch[0])] });
     const made = batch.map((make) => make());
@@ -45,6 +46,11 @@ async function runJob(job: CheckJob): Promise<void> {
       await send({ result: explained(result, job.code) });
     }
   }
+}
+
+/** tfjs greets Node users with a banner on its first operation, unless it is told that this is no development. */
+function quietTensorFlow(): void {
+  (globalThis as { _tfengine?: { ENV: { set(flag: string, value: boolean): void } } })._tfengine?.ENV.set("PROD", true);
 }
 
 function submissionOf(exercise: AnyExercise, { code, file }: CheckJob): Submission & { context: typeof defaults } {
