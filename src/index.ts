@@ -100,6 +100,8 @@ export {
   type PreferencePair,
 } from "./rewards/reward-model";
 export { preferenceCalibration } from "./evaluation/calibration";
+export { fitTemperature } from "./evaluation/temperature-scaling";
+export { correlation } from "./evaluation/correlation";
 
 // Where the data come from
 export { annotate, preferenceProbability, toPreferenceRecord } from "./world/annotators";
