@@ -67,19 +67,22 @@ describe("maximum likelihood", () => {
     });
 
     it("in instruction tuning counts the answer with its <eos> and not the prompt: a float64 loss and gradient", async () => {
-      const policy = tinyPolicy(1);
+      const small = { ...tinyConfig, width: 4, layers: 1, heads: 1 };
+      const policy = new Policy(tinyGpt(1, small), 4);
       const weights = weightsOf(policy.gpt.parameters);
-      // The counted tokens, written out: target position → the tokens before it are all it may see.
-      const counted = demonstrations.flatMap(({ prompt, response }) =>
-        response
-          .map((token, t) => ({ before: [...prompt, ...response.slice(0, t)], token, t }))
-          .filter(({ t }) => t < policy.responseLimit - 1),
-      );
-      assert.equal(counted.length, 2 + 3 + 3);
+      // The counted tokens, by their places: of the third answer not the <eos> that the horizon decrees.
+      const counted = [
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 2],
+      ];
       const lossOf = (w: ReadonlyMap<string, Float64Array>): number =>
-        counted.reduce((sum, { before, token }) => {
-          const logits = referenceLogits(tinyConfig, w, before);
-          return sum - referenceLogProb(logits[logits.length - 1], token, [PAD, USER, BOT]) / counted.length;
+        demonstrations.reduce((sum, { prompt, response }, i) => {
+          const logits = referenceLogits(small, w, [...prompt, ...response].slice(0, -1));
+          const each = counted[i].map((t) =>
+            referenceLogProb(logits[prompt.length - 1 + t], response[t], [PAD, USER, BOT]),
+          );
+          return sum - each.reduce((a, b) => a + b) / 8;
         }, 0);
       const expected = referenceGradient(weights, lossOf);
       // One step of trainSft on exactly these demonstrations: draws with replacement until each came once.
