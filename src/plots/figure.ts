@@ -59,8 +59,8 @@ const margin = { left: 64, right: 28, bottom: 58 };
  * A cautious width of a text in pixels, for places where fonts are unknown: the picture in Node and the reader's browser
  * use different ones, so it is on the wide side of both (Arial's average over English text is near 0.5 em).
  */
-export function textWidth(text: string, fontSize: number): number {
-  return visibleText(text).length * fontSize * 0.54;
+export function textWidth(text: string, fontSize: number, em = 0.54): number {
+  return visibleText(text).length * fontSize * em;
 }
 
 const plotlyTag = /<\/?(?:b|i|em|br|sub|sup|span|a)(?:\s[^<>]*)?\/?>/gi;
@@ -202,30 +202,37 @@ export function makeFigure(parts: FigureParts): Figure {
     plot_bgcolor: "#FFFFFF",
     hoverlabel: { font: { family: fontFamily, size: 13 } },
     showlegend: legend.length > 0,
-    legend: {
-      orientation: "h",
-      x: 0,
-      xanchor: "left",
-      y: 1,
-      yanchor: "bottom",
-      font: { size: 13 },
-      traceorder: "normal",
-    },
+    ...(legend.length > 0 && {
+      legend: {
+        orientation: "h",
+        x: 0,
+        xanchor: "left",
+        y: 1,
+        yanchor: "bottom",
+        font: { size: 13 },
+        traceorder: "normal",
+      },
+    }),
     ...layout,
   };
   return {
     data: data.map((trace) => plain(trace, "data") as object),
     layout: plain(dressed, "layout") as object,
-    config: { displaylogo: false, responsive: false },
+    config: {
+      displaylogo: false,
+      responsive: false,
+      // The buttons lie over the title's end while the mouse is on the figure: few of them.
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendDataToCloud"],
+    },
     summary: [title.trim(), subtitle, numbers].filter(Boolean).join(" | ").replace(/\s+/g, " "),
   };
 }
 
-/** How many rows a level legend with these names takes in `width` pixels (Plotly takes some 46 a name for sample line and gaps). */
+/** How many rows a level legend with these names takes in `width` pixels (Plotly takes some 42 a name for sample line and gaps). */
 function legendRows(names: readonly string[], width: number): number {
   if (names.length === 0) return 0;
   // Plotly gives every entry of a level legend the width of the widest once they do not fit one row.
-  const widths = names.map((name) => textWidth(name, 13) + 46);
+  const widths = names.map((name) => textWidth(name, 13, 0.5) + 42);
   if (widths.reduce((sum, one) => sum + one, 0) <= width) return 1;
   return Math.ceil(names.length / Math.max(1, Math.floor(width / Math.max(...widths))));
 }

@@ -40,6 +40,14 @@ export function fontFiles(): string[] {
   return faces.map((face) => join(folder, `KaTeX_${face}.ttf`));
 }
 
+/** Characters that the fonts lack, and others that look the same. */
+const lookalikes: Readonly<Record<string, string>> = { "·": "⋅", "•": "∙" };
+
+/** The text with those characters replaced for which the fonts have a lookalike. */
+export function withLookalikes(text: string): string {
+  return text.replace(/[·•]/g, (character) => lookalikes[character]!);
+}
+
 /** How a text is set. */
 export interface TextStyle {
   /** Pixels. */
@@ -52,13 +60,13 @@ export interface TextStyle {
 export function measureText(text: string, { size, bold, italic }: TextStyle): number {
   const first: Face = bold ? "SansSerif-Bold" : italic ? "SansSerif-Italic" : "SansSerif-Regular";
   let width = 0;
-  for (const character of text) width += advance(character.codePointAt(0)!, first) ?? 1;
+  for (const character of withLookalikes(text)) width += advance(character.codePointAt(0)!, first) ?? 1;
   return width * size;
 }
 
 /** The characters of a text that none of the fonts has; the renderer must then ask the system's fonts. */
 export function missingCharacters(text: string): string[] {
-  const visible = [...new Set(text)].filter((character) => !/[\s\u200b-\u200f\ufe0f]/.test(character));
+  const visible = [...new Set(withLookalikes(text))].filter((character) => !/[\s\u200b-\u200f\ufe0f]/.test(character));
   return visible.filter((character) => advance(character.codePointAt(0)!, "SansSerif-Regular") === undefined);
 }
 

@@ -48,33 +48,51 @@ function onWhite({ width, height, data }: Pixels): Uint32Array {
 }
 
 /**
- * The most frequent colours as they are (paper, lines, fills), then the averages of the most frequent cells of a 16×16×16
- * grid over the rest (smoothed edges, colour scales); every other colour goes to the nearest of these.
+ * Colours that fill a good part of the picture (paper, lines, fills) as they are; the rest (smoothed edges, colour scales)
+ * by the averages of the cells of a cube, cut as finely as the number of colours allows, so that each is near its own.
  */
 function choosePalette(flat: Uint32Array, size: number): { palette: number[]; indexOf: Map<number, number> } {
   const counts = new Map<number, number>();
   for (const colour of flat) counts.set(colour, (counts.get(colour) ?? 0) + 1);
   const byCount = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-  const exact = byCount.slice(0, counts.size <= size ? size : size >> 1).map(([colour]) => colour);
-  const palette = [...exact];
-  if (counts.size > size) {
-    const cells = new Map<number, { count: number; sums: [number, number, number] }>();
-    for (const [colour, count] of byCount.slice(exact.length)) {
-      const key = ((colour >> 12) & 0xf00) | ((colour >> 8) & 0xf0) | ((colour >> 4) & 0xf);
-      const cell = cells.get(key) ?? { count: 0, sums: [0, 0, 0] };
-      cell.count += count;
-      channels(colour).forEach((value, channel) => (cell.sums[channel]! += value * count));
-      cells.set(key, cell);
-    }
-    const frequent = [...cells.values()].sort((a, b) => b.count - a.count).slice(0, size - exact.length);
-    for (const { count, sums } of frequent) {
-      const [red, green, blue] = sums.map((sum) => Math.round(sum / count)) as [number, number, number];
-      palette.push((red << 16) | (green << 8) | blue);
-    }
+  const many = counts.size > size ? flat.length / 1000 : 0;
+  const exact = byCount
+    .filter(([, count]) => count > many)
+    .slice(0, many > 0 ? size >> 1 : size)
+    .map(([colour]) => colour);
+  const rest = byCount.slice(exact.length);
+  let cells: Map<number, Cell> = new Map();
+  for (let bits = 6; bits >= 0; bits--) {
+    cells = cellsOf(rest, bits);
+    if (cells.size <= size - exact.length) break;
   }
+  const palette = [...exact, ...Array.from(cells.values(), average)];
   const indexOf = new Map(exact.map((colour, index) => [colour, index]));
-  for (const colour of counts.keys()) if (!indexOf.has(colour)) indexOf.set(colour, nearest(colour, palette));
+  for (const [colour] of rest) indexOf.set(colour, nearest(colour, palette));
   return { palette, indexOf };
+}
+
+interface Cell {
+  count: number;
+  sums: [red: number, green: number, blue: number];
+}
+
+/** The cells of 2^bits steps a channel that hold colours, each with the sum of its pixels. */
+function cellsOf(colours: readonly [colour: number, count: number][], bits: number): Map<number, Cell> {
+  const cells = new Map<number, Cell>();
+  for (const [colour, count] of colours) {
+    const key = channels(colour).reduce((before, value) => (before << bits) | (value >> (8 - bits)), 0);
+    const cell = cells.get(key) ?? { count: 0, sums: [0, 0, 0] };
+    cell.count += count;
+    channels(colour).forEach((value, channel) => (cell.sums[channel]! += value * count));
+    cells.set(key, cell);
+  }
+  return cells;
+}
+
+function average({ count, sums }: Cell): number {
+  const [red, green, blue] = sums.map((sum) => Math.round(sum / count)) as [number, number, number];
+  return (red << 16) | (green << 8) | blue;
 }
 
 const channels = (colour: number): [number, number, number] => [colour >> 16, (colour >> 8) & 255, colour & 255];

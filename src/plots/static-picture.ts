@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import type { DOMWindow } from "jsdom";
 import { figureHeight, figureWidth, type Figure } from "./figure";
 import { installDrawing } from "./dom-shim";
-import { fontFiles, missingCharacters, needsOtherFont, pictureFamily } from "./fonts";
+import { fontFiles, missingCharacters, needsOtherFont, pictureFamily, withLookalikes } from "./fonts";
 import { encodePalettePng } from "./png";
 
 /** A figure drawn. */
@@ -31,7 +31,7 @@ export interface PictureOptions {
 export interface PlotlyLike {
   version: string;
   toImage(figure: object, options: object): Promise<string>;
-  validate(data: object[], layout: object): { msg: string; path: string }[] | undefined;
+  validate(data: object[], layout: object): { code: string; msg: string }[] | undefined;
 }
 
 let page: Promise<{ window: DOMWindow; plotly: PlotlyLike }> | undefined;
@@ -65,9 +65,11 @@ async function draw(figure: Figure, { scale = 2 }: PictureOptions): Promise<Stat
   const { window, plotly } = await plotlyInNode();
   const layout = figure.layout as { width?: number; height?: number };
   const { width = figureWidth, height = figureHeight } = layout;
+  // Without names of their own, traces get random ones, which show in the ids of gradients.
+  const named = figure.data.map((trace, at) => ({ ...trace, uid: `trace${at}` }));
   // Parsed inside the window, so that arrays and objects are of the window's kinds.
   const parse = window.eval("JSON.parse") as (text: string) => object;
-  const copy = parse(JSON.stringify({ data: figure.data, layout: figure.layout, config: { staticPlot: true } }));
+  const copy = parse(JSON.stringify({ data: named, layout: figure.layout, config: { staticPlot: true } }));
   const drawn = await plotly.toImage(copy, { format: "svg", width, height, imageDataOnly: true });
   const svg = tidy(drawn);
   return { svg, png: await rasterise(svg, width * scale), width, height };
@@ -79,15 +81,17 @@ async function draw(figure: Figure, { scale = 2 }: PictureOptions): Promise<Stat
  */
 function tidy(drawn: string): string {
   const random = /id="defs-([0-9a-f]+)"/.exec(drawn)?.[1] ?? "";
-  const anonymous = random ? drawn.split(random).join("figure") : drawn;
+  const marker = "~picture~";
+  const anonymous = random ? drawn.split(random).join(marker) : drawn;
   const hash = createHash("sha256").update(anonymous).digest("hex").slice(0, 8);
-  const svg = anonymous.replace(/(["#-]|clip)figure/g, `$1f${hash}`);
+  const svg = anonymous.split(marker).join(hash);
   return (
     svg
       // Quoted references (a colour bar's gradient) are not found by resvg.
       .replace(/url\((?:'|&quot;|")(#[^'"&)]+)(?:'|&quot;|")\)/g, "url($1)")
       // A heatmap's cells have sharp edges; resvg knows this by its older name.
-      .replace(/image-rendering:\s*pixelated/g, "image-rendering: optimizeSpeed")
+      .replace(/image-rendering:[^;"]*;?/g, "")
+      .replace(/<image /g, '<image image-rendering="optimizeSpeed" ')
   );
 }
 
@@ -125,8 +129,8 @@ function inPictureFonts(svg: string): string {
   const families = svg.replace(/font-family:[^;"]*(?:&quot;[^;"]*)*/g, `font-family: ${pictureFamily}`);
   return families.replace(/<text[^]*?<\/text>/g, (element) =>
     element.replace(/>([^<]+)</g, (whole, text: string) => {
-      const characters = [...decoded(text)];
-      return characters.some(needsOtherFont) ? `>${text}${guard}<` : whole;
+      const known = withLookalikes(text);
+      return [...decoded(known)].some(needsOtherFont) ? `>${known}${guard}<` : whole;
     }),
   );
 }

@@ -141,7 +141,7 @@ export function tree(options: TreeOptions): Figure {
       borderpad: 3,
     });
   }
-  const width = Math.max(480, total + 48);
+  const width = Math.ceil(Math.max(480, total + 48));
   const hidden = { visible: false, fixedrange: true };
   return makeFigure({
     height: 90 + Math.max(2, leaves) * rowHeight,
