@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", "**/.cache/", "**/coverage/", "**/book/"] },
+  { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "**/*.as.ts"] },
   ...tseslint.configs.recommended,
   {
     rules: {

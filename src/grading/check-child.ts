@@ -61,7 +61,7 @@ function submissionOf(exercise: AnyExercise, { code, file }: CheckJob): Submissi
     missing: reason,
     context: defaults,
   });
-  const own = code.cells.findLast(declares);
+  const own = code.cells.filter(declares).pop();
   // A cell that does not compile may have lost its function's name with it; its exercise's id it usually keeps.
   const broken = code.cells.find(
     (cell) => cell.fault !== undefined && (cell === own || cell.id.includes(exercise.id.slice(3))),

@@ -135,7 +135,7 @@ export function errorFromStderr(
   const isError = named !== null && (stack >= 0 || /(?:Error|Exception|Interrupted)$/.test(named[1]));
   const { read, line } = readableStack(lines, cells, cellId);
   const missing = /^ReferenceError: (\S+) is not defined/m.exec(message)?.[1];
-  const own = cells.findLast((cell) => cell.cellId === cellId)?.source ?? "";
+  const own = cells.filter((cell) => cell.cellId === cellId).pop()?.source ?? "";
   if (missing && new RegExp(`[{,]\\s*${missing.replace(/\$/g, "\\$")}\\s*[,}]`).test(own))
     read.push(
       `tslab does not find variables of earlier cells in shorthand properties: write { ${missing}: ${missing} }.`,

@@ -59,7 +59,7 @@ function splitDialogue(path: string, text: string): { prompt: Message[]; reply: 
     begin: marker.index + marker[0].length,
     end: markers.at(i + 1)?.index ?? text.length,
   }));
-  const lastHuman = turns.findLastIndex((turn) => turn.human);
+  const lastHuman = turns.map((turn) => turn.human).lastIndexOf(true);
   if (lastHuman < 0) return { path, expected: String.raw`a turn of "\n\nHuman: "`, found: text };
   const reply = turns.at(lastHuman + 1);
   if (!reply) {

@@ -89,7 +89,7 @@ const ultrafeedback = format(
   (row) => {
     const split = splitMessages(row.chosen, row.rejected);
     if ("expected" in split) return split;
-    const asked = split.prompt.findLast((message) => message.role === "user");
+    const asked = split.prompt.filter((message) => message.role === "user").pop();
     if (asked?.content !== row.prompt) {
       return { path: "prompt", expected: "the last user message of chosen", found: row.prompt };
     }

@@ -113,7 +113,7 @@ describe("batches of an epoch", () => {
     const lengths = examples.map(exampleLength);
     const batches = batchIndicesByLength(lengths, { batchSize: 10, rng: Random.fromSeed(7) });
     const ranges = batches.map((batch) => batch.map((i) => lengths[i])).map((l) => [Math.min(...l), Math.max(...l)]);
-    const inOrder = ranges.toSorted((a, b) => a[0] - b[0] || a[1] - b[1]);
+    const inOrder = [...ranges].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
     assert.notDeepEqual(ranges, inOrder);
     for (let i = 1; i < inOrder.length; i++) assert.ok(inOrder[i - 1][1] <= inOrder[i][0]);
   });
@@ -122,7 +122,7 @@ describe("batches of an epoch", () => {
     const [a, b] = [8, 9].map((seed) =>
       batchIndicesByLength(Array(40).fill(5), { batchSize: 4, rng: Random.fromSeed(seed) }),
     );
-    assert.notDeepEqual(a.map((batch) => batch.toSorted()).sort(), b.map((batch) => batch.toSorted()).sort());
+    assert.notDeepEqual(a.map((batch) => [...batch].sort()).sort(), b.map((batch) => [...batch].sort()).sort());
   });
 
   it("by length saves padding, and paddingFraction says how much", () => {

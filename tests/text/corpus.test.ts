@@ -84,7 +84,7 @@ describe("train and validation", () => {
       documents,
     );
     assert.deepEqual(
-      train.toSorted((a, b) => a - b),
+      [...train].sort((a, b) => a - b),
       train,
     );
     assert.deepEqual(split(1), { train, validation });

@@ -83,7 +83,7 @@ describe("Vocabulary", () => {
       [{ kind, tokens: [...tokens, 5] }, /tokens\[9\]: expected a string, found 5/],
       [{ kind, tokens, size: 9 }, /expected no field "size"/],
       [{ kind, tokens: tokens.slice(0, 3) }, /expected to begin with <pad> <eos> <user> <bot>/],
-      [{ kind, tokens: tokens.toReversed() }, /token 0, "sleep": expected the special <pad>/],
+      [{ kind, tokens: [...tokens].reverse() }, /token 0, "sleep": expected the special <pad>/],
       [{ kind, tokens: [...tokens, "how"] }, /"how" stands at 6 and at 9/],
       [{ kind: "characters", tokens }, /"can": expected one character/],
     ];
