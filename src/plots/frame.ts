@@ -41,7 +41,9 @@ export function frame(rows: readonly object[], options: FrameOptions = {}): Data
   const empty = new DataFrame([]);
   const reserved = columns.filter((column) => column in empty);
   if (reserved.length > 0)
-    throw new Error(`A DataFrame has members of its own called ${reserved.join(", ")}. Name these columns otherwise.`);
+    throw new Error(
+      `A DataFrame has members of its own called ${reserved.join(", ")}. Give these columns other names (danfojs would replace the members).`,
+    );
   records.forEach((row, at) => {
     const extra = Object.keys(row).filter((key) => !columns.includes(key));
     const missing = options.columns ? [] : columns.filter((column) => !(column in row));
