@@ -54,7 +54,8 @@ export { Predictions } from "./workbook/predictions";
 export { check, hints } from "./grading/check";
 export { unfilled } from "./grading/exercise";
 export { results } from "./workbook/results";
-export { chooseScale, course, scales, Course, type Scale, type Sizes } from "./workbook/course";
+export { chooseScale, scales, type Scale, type Sizes } from "./workbook/scales";
+export { course, Course } from "./workbook/course";
 
 // Text and the advice world
 export { BOT, EOS, PAD, USER, Vocabulary } from "./text/vocabulary";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { Gpt, type GptConfig } from "../models/gpt";
+import { Gpt } from "../models/gpt";
 import { loadPolicy, loadScalarModel, saveModel } from "../models/checkpoint";
 import { Policy, sample } from "../models/policy";
 import { ScalarModel } from "../models/scalar-head";
@@ -9,7 +9,6 @@ import type { TrainingRecord } from "../models/training";
 import { pretrain, trainSft } from "../objectives/maximum-likelihood";
 import { trainPolicyGradient } from "../objectives/reward-maximisation";
 import { centreScores, modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
-import type { Backend } from "../tensors/backend";
 import { Random } from "../tensors/random";
 import { documentStream } from "../text/corpus";
 import { answerText, promptTokens, questionExample } from "../text/dialogue";
@@ -21,107 +20,8 @@ import { goldReward } from "../world/gold-reward";
 import { adviceVocabulary } from "../world/grammar";
 import { promptOfText, trainPrompts } from "../world/prompts";
 import { codeVersion } from "./code-version";
+import { scales, type Scale, type Sizes } from "./scales";
 import { stage, type Stage } from "./stage";
-
-/** How big everything is. */
-export interface Sizes {
-  model: Omit<GptConfig, "vocabularySize">;
-  /** The longest answer, in tokens with <eos>. */
-  responseLimit: number;
-  documents: number;
-  pretraining: { steps: number; batchSize: number; windowLength: number };
-  demonstrations: number;
-  sft: { steps: number; batchSize: number };
-  /** Pairs of answers shown to annotators; the last `validation` are kept for measuring. */
-  comparisons: number;
-  validation: number;
-  /** Reward models are trained on each of these numbers of pairs. */
-  rewardModels: { pairs: number; steps: number }[];
-  /** The one whose reward the policy maximises. */
-  rewardPairs: number;
-  policyGradient: { steps: number; promptsPerStep: number; samplesPerPrompt: number };
-  /** Answers drawn to each test prompt when a policy is measured, and to each when diversity is. */
-  answersPerPrompt: number;
-  answersForDiversity: number;
-}
-
-export const scaleNames = ["quick", "laptop", "gpu"] as const;
-export type Scale = (typeof scaleNames)[number];
-
-/**
- * `laptop`: the sizes whose phenomena the notebooks describe, minutes on two cores. `quick`: the same path in seconds, too
- * small to show anything; for tests. `gpu`: a model and batches that keep a GPU busy.
- */
-export const scales: Readonly<Record<Scale, Sizes>> = {
-  quick: {
-    model: { context: 48, width: 32, layers: 1, heads: 2 },
-    responseLimit: 30,
-    documents: 600,
-    pretraining: { steps: 30, batchSize: 8, windowLength: 32 },
-    demonstrations: 200,
-    sft: { steps: 30, batchSize: 8 },
-    comparisons: 80,
-    validation: 30,
-    rewardModels: [
-      { pairs: 10, steps: 4 },
-      { pairs: 20, steps: 6 },
-      { pairs: 40, steps: 8 },
-    ],
-    rewardPairs: 40,
-    policyGradient: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
-    answersPerPrompt: 1,
-    answersForDiversity: 4,
-  },
-  laptop: {
-    model: { context: 48, width: 64, layers: 2, heads: 4 },
-    responseLimit: 30,
-    documents: 15_000,
-    pretraining: { steps: 600, batchSize: 24, windowLength: 40 },
-    demonstrations: 2_000,
-    sft: { steps: 350, batchSize: 32 },
-    comparisons: 3_600,
-    validation: 500,
-    rewardModels: [
-      { pairs: 100, steps: 60 },
-      { pairs: 300, steps: 100 },
-      { pairs: 1_000, steps: 200 },
-      { pairs: 3_000, steps: 300 },
-    ],
-    rewardPairs: 1_000,
-    policyGradient: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
-    answersPerPrompt: 8,
-    answersForDiversity: 32,
-  },
-  gpu: {
-    model: { context: 48, width: 128, layers: 4, heads: 4 },
-    responseLimit: 30,
-    documents: 60_000,
-    pretraining: { steps: 1_200, batchSize: 64, windowLength: 40 },
-    demonstrations: 4_000,
-    sft: { steps: 500, batchSize: 64 },
-    comparisons: 10_500,
-    validation: 500,
-    rewardModels: [
-      { pairs: 100, steps: 60 },
-      { pairs: 300, steps: 100 },
-      { pairs: 1_000, steps: 200 },
-      { pairs: 3_000, steps: 300 },
-      { pairs: 10_000, steps: 600 },
-    ],
-    rewardPairs: 3_000,
-    policyGradient: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
-    answersPerPrompt: 16,
-    answersForDiversity: 64,
-  },
-};
-
-/** The sizes asked for; "auto" is `gpu` on a GPU backend and `laptop` elsewhere. An unknown name is an error. */
-export function chooseScale(asked: string, backend: Pick<Backend, "gpu">): Scale {
-  if (asked === "auto") return backend.gpu ? "gpu" : "laptop";
-  const scale = scaleNames.find((name) => name === asked);
-  if (!scale) throw new Error(`unknown scale "${asked}": expected auto, ${scaleNames.join(", ")}`);
-  return scale;
-}
 
 /** The harm rate of the course's own demonstrations. */
 export const referenceHarmRate = 0.15;
