@@ -38,6 +38,12 @@ export interface RewardModelOptions extends TrainingOptions {
 export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<TrainingRecord> {
   const { model, pairs, batchSize, labelSmoothing = 0, centring = 0 } = options;
   checkWholeNumber("trainRewardModel", "batchSize", batchSize, 1);
+  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5)) {
+    throw new RangeError(`trainRewardModel: expected labelSmoothing in [0, 0.5), got ${labelSmoothing}`);
+  }
+  if (!(centring >= 0 && centring < Infinity)) {
+    throw new RangeError(`trainRewardModel: expected a finite centring ≥ 0, got ${centring}`);
+  }
   if (pairs.length === 0) throw new RangeError("trainRewardModel: expected at least one preference pair, got none");
   return train<PreferencePair[]>(
     {
