@@ -78,6 +78,7 @@ describe("tensors/token-log-probs", () => {
           () => tokenLogProbs(tf.zeros([2, 3]), tf.tensor1d([1, 3], "int32")),
           /tokenLogProbs: target 3 \(number 1 in row-major order\) is not in 0 … 2/,
         );
+        assert.throws(() => tokenLogProbs(tf.zeros([1, 3]), tf.tensor1d([-1], "int32")), /target -1 /);
         assert.throws(
           () => tokenLogProbs(tf.zeros([2, 3]), tf.tensor1d([1], "int32")),
           /tokenLogProbs: targets: expected shape \[2\], got \[1\]/,
