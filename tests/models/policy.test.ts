@@ -195,6 +195,20 @@ describe("policy", () => {
       await chooseBackend({ backend: "wasm" });
     });
 
+    it("samples with the log-probabilities of scoring in the size of the advice world too", async () => {
+      const world = { vocabularySize: 242, context: 48, width: 64, layers: 2, heads: 4 };
+      const policy = new Policy(tinyGpt(8, world, 0.05), 30);
+      const prompts = Array.from({ length: 24 }, (_, i) => [USER, ...new Array<number>(4 + (i % 7)).fill(20 + i), BOT]);
+      const samples = await sample(policy, prompts, { rng: Random.fromSeed(6) });
+      const scored = tf.tidy(() => responseLogProbs(policy, samples).logProbs.arraySync());
+      samples.forEach(({ prompt, response, logProbs }, row) => {
+        const own = scored[row].slice(prompt.length - 1, prompt.length - 1 + response.length);
+        assertClose(logProbs, own, 1e-5, `response ${row}`, 1);
+      });
+      assert.ok(samples.some(({ response }) => response.length === 30));
+      policy.dispose();
+    });
+
     it("draws each response as often as its probability says", () =>
       withPolicy(
         7,
