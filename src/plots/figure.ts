@@ -224,7 +224,7 @@ export function makeFigure(parts: FigureParts): Figure {
       // The buttons lie over the title's end while the mouse is on the figure: few of them.
       modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendDataToCloud"],
     },
-    summary: [title.trim(), subtitle, numbers].filter(Boolean).join(" | ").replace(/\s+/g, " "),
+    summary: [title.trim(), subtitle, numbers].filter(Boolean).join(" | ").replace(plotlyTag, "").replace(/\s+/g, " "),
   };
 }
 

@@ -67,6 +67,26 @@ describe("static pictures", () => {
     assert.deepEqual(cell(5, 0), cell(5, 5));
   });
 
+  it("lays out with the widths of its fonts: neighbours in a legend do not overlap", async () => {
+    const names = ["WWWWWWWWWWWW", "iiiiiiiiiiii", "policy gradient", "π* exact"];
+    const series = names.map((name, at) => ({ name, x: [0, 1], y: [1e6, 2e6 + at] }));
+    const { svg } = await staticPicture(lines({ title: "t", x: "x", y: "y", series }));
+    const entries = [
+      ...svg.matchAll(
+        /<g class="traces"[^>]* transform="translate\(([\d.-]+),[^]*?<text class="legendtext"[^>]* x="([\d.]+)"[^>]*>([^<]+)</g,
+      ),
+    ];
+    assert.deepEqual(
+      entries.map(([, , , name]) => name),
+      names,
+    );
+    const spans = entries.map(([, x, offset, name]) => ({
+      left: Number(x),
+      right: Number(x) + Number(offset) + measureText(name!, { size: 13 }),
+    }));
+    spans.slice(1).forEach((span, at) => assert.ok(span.left >= spans[at]!.right - 1, JSON.stringify(spans)));
+  });
+
   it("ends its process by itself, and loads nothing heavy before the first picture", () => {
     const script = `
       const { lines } = require("./src/plots/figures"); require("./src/plots/show");
