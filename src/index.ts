@@ -35,8 +35,10 @@
 export { chooseBackend, describeBackend, type Backend } from "./tensors/backend";
 export { Random } from "./tensors/random";
 export type { Loss } from "./tensors/loss";
-export { displayBundle, show, showHtml, showMarkdown, watch } from "./plots/show";
-export { frame, frameTable } from "./plots/frame";
+export { displayBundle, show, showHtml, showMarkdown, showText, watch } from "./plots/show";
+export { table } from "./plots/table";
+export type { Figure } from "./plots/figure";
+export { concat, frame, frameTable, groupMean, readCsv, readJsonLines, rowsOf, sortBy } from "./plots/frame";
 export {
   bars,
   calibration,
@@ -122,12 +124,20 @@ export {
   objective,
   optimalObjective,
   optimalPolicy,
+  totalVariation,
   variance,
 } from "./evaluation/exact/distributions";
-export { klByChainRule, randomLogits, sequenceSpace, tabularLogProbs } from "./evaluation/exact/sequences";
+export {
+  klByChainRule,
+  randomLogits,
+  sequenceSpace,
+  tabularLogProbs,
+  tabularPolicyFor,
+} from "./evaluation/exact/sequences";
 export { klPolicyToReferenceEstimate, klPolicyToReferencePerToken, sumOverResponse } from "./objectives/kl";
 export { EnumeratedPolicy } from "./models/enumerated-policy";
 export { exactObjectiveLoss, fitEnumerated, maximiseEnumerated } from "./objectives/enumerated";
+export { fitWordReward, type WordReward } from "./rewards/word-reward";
 
 // The objective, optimised
 export {
