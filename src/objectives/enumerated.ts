@@ -42,6 +42,7 @@ export function fitEnumerated(options: EnumeratedFitOptions): AsyncGenerator<Tra
   return train<Float32Array>(
     {
       name: "fit of an enumerated policy",
+      settings: { batchSize, demonstrations: demonstrations.length },
       parameters: policy.gpt.parameters,
       async batch(_step, rng) {
         const shares = new Float32Array(policy.size);
@@ -78,6 +79,7 @@ export function maximiseEnumerated(options: EnumeratedMaximisationOptions): Asyn
   return train<number[] | undefined>(
     {
       name: samples === undefined ? "exact gradient" : "policy gradient on enumerated answers",
+      settings: { beta, samples },
       parameters: policy.gpt.parameters,
       batch: (_step, rng) => drawAnswers(policy, samples, rng),
       loss(drawn) {
