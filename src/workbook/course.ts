@@ -13,7 +13,9 @@ import { Random } from "../tensors/random";
 import { documentStream } from "../text/corpus";
 import { answerText, promptTokens, questionExample } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
+import { judgeComparisons, type AiFeedbackOptions, type JudgedPair } from "../world/ai-feedback";
 import { annotate, type AnnotatedPair } from "../world/annotators";
+import { CONSTITUTION, principle } from "../world/constitution";
 import { demonstrations } from "../world/demonstrations";
 import { pretrainingDocuments } from "../world/documents";
 import { goldReward } from "../world/gold-reward";
@@ -168,40 +170,58 @@ export class Course {
     return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
   }
 
+  /** The AI judge's verdicts on the same pairs, split in the same place (RLAIF). */
+  async aiPreferences({ principles, ...judge }: AiFeedback = {}): Promise<Preferences<JudgedPair>> {
+    const comparisons = await this.answerPairs().result();
+    const { pairs } = judgeComparisons({
+      ...judge,
+      comparisons,
+      principles: principles?.map(principle) ?? CONSTITUTION,
+      rng: this.rng.child("AI judge"),
+    });
+    return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
+  }
+
   /** A labelled pair as token ids. */
-  preferencePair({ prompt, chosen, rejected }: AnnotatedPair): PreferencePair {
+  preferencePair({ prompt, chosen, rejected }: Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">): PreferencePair {
     return {
       chosen: questionExample(this.vocabulary, prompt, chosen),
       rejected: questionExample(this.vocabulary, prompt, rejected),
     };
   }
 
-  /** A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. */
-  rewardModel({ pairs = this.sizes.rewardPairs }: { pairs?: number } = {}): Stage<TrainingRecord, ScalarModel> {
+  /**
+   * A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. The labels are the
+   * annotators', or with `feedback` the AI judge's.
+   */
+  rewardModel(options: RewardModelStageOptions = {}): Stage<TrainingRecord, ScalarModel> {
+    const { pairs = this.sizes.rewardPairs, feedback } = options;
     const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
-    return this.once(`reward model ${pairs}`, () => {
+    return this.once(`reward model ${pairs} ${JSON.stringify(feedback)}`, () => {
       const sft = this.sft();
       const answers = this.answerPairs();
+      const judges = feedback
+        ? { feedback, judge: codeVersion("src/world/ai-feedback.ts") }
+        : { annotators: codeVersion("src/world/annotators.ts") };
       return stage<TrainingRecord, ScalarModel>({
         name: "reward-model",
-        what: `a reward model fitted to ${pairs} preferences`,
-        options: { seed: this.seed, pairs, steps, annotators: codeVersion("src/world/annotators.ts") },
+        what: `a reward model fitted to ${pairs} preferences${feedback ? " of the AI judge" : ""}`,
+        options: { seed: this.seed, pairs, steps, ...judges },
         inputs: [sft, answers],
         code: "src/rewards/reward-model.ts",
         save: (model, folder) => saveModel(folder, model, this.vocabulary),
         load: async (folder) => (await loadScalarModel(folder)).model,
-        run: (context) => this.fitRewardModel(context, pairs, steps),
+        run: (context) => this.fitRewardModel(context, { pairs, steps, feedback }),
       });
     });
   }
 
   private async *fitRewardModel(
     context: { workFolder: string; signal: AbortSignal },
-    pairs: number,
-    steps: number,
+    { pairs, steps, feedback }: { pairs: number; steps: number; feedback?: AiFeedback },
   ): AsyncGenerator<TrainingRecord, ScalarModel> {
     const policy = await this.sft().result();
-    const { training } = await this.preferences();
+    const { training } = feedback ? await this.aiPreferences(feedback) : await this.preferences();
     const model = ScalarModel.fromTrunk(policy.gpt, this.rng.child("reward head"));
     yield* trainRewardModel({
       model,
@@ -278,6 +298,13 @@ export class Course {
   }
 }
 
+export interface RewardModelStageOptions {
+  /** How many preferences. Default: the scale's. */
+  pairs?: number;
+  /** Who labels them: the AI judge, asked so. Default: the annotators. */
+  feedback?: AiFeedback;
+}
+
 export interface AlignedOptions {
   beta: number;
   /** Default 1e-3; 3e-4 is slow enough to watch over-optimisation. */
@@ -295,9 +322,15 @@ export interface AnswerPair {
   b: string;
 }
 
-export interface Preferences {
-  training: AnnotatedPair[];
-  validation: AnnotatedPair[];
+export interface Preferences<Pair = AnnotatedPair> {
+  training: Pair[];
+  validation: Pair[];
+}
+
+/** How the AI judge labels pairs. */
+export interface AiFeedback extends Omit<AiFeedbackOptions, "comparisons" | "principles" | "rng"> {
+  /** Ids of the constitution's principles, one drawn for each pair; all sixteen when left out. */
+  principles?: readonly string[];
 }
 
 const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }) => ({
