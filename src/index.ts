@@ -52,6 +52,7 @@ export {
   trainingFigure,
   tree,
 } from "./plots/figures";
+export { wilson } from "./plots/quality";
 export { Predictions } from "./workbook/predictions";
 export { check, hints } from "./grading/check";
 export { unfilled } from "./grading/exercise";
@@ -107,9 +108,10 @@ export { fitTemperature } from "./evaluation/temperature-scaling";
 export { correlation } from "./evaluation/correlation";
 
 // Where the data come from
-export { annotate, preferenceProbability, toPreferenceRecord } from "./world/annotators";
-export { CONSTITUTION, favoured, principle } from "./world/constitution";
-export { judge, judgeBothOrders, judgedPreference, judgePrompt } from "./world/judge";
+export { annotate, flippedProbability, preferenceProbability, toPreferenceRecord } from "./world/annotators";
+export { ATTRIBUTES, CONSTITUTION, favoured, principle } from "./world/constitution";
+export { averageOfOrders, judge, judgeBothOrders, judgedPreference, judgePrompt } from "./world/judge";
+export { judgeComparisons, type JudgedPair } from "./world/ai-feedback";
 export { readPreferences, writePreferences, type PreferenceRecord } from "./text/preferences";
 
 // The objective: reward, closeness to the reference, beta
