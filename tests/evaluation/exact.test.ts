@@ -21,6 +21,7 @@ import {
   sequenceSpace,
   stateVisitation,
   tabularPolicyFor,
+  totalVariation,
   variance,
   weightedScore,
 } from "../../src/evaluation/exact";
@@ -240,6 +241,8 @@ describe("pi* and its value", () => {
     const [half, one] = [[0.5, 0.5].map(Math.log), [1, 0].map(Math.log)];
     assertClose(klDivergence(one, half), Math.LN2, 1e-15, "KL(one‖half)");
     assert.equal(klDivergence(half, one), Infinity);
+    assertClose(totalVariation(one, half), 0.5, 1e-15, "total variation, one answer against two");
+    assert.equal(totalVariation(one, [0, 1].map(Math.log)), 1);
     assert.equal(entropy(one), 0);
     assertClose(entropy(half), Math.LN2, 1e-15, "entropy");
     assert.equal(objective(half, one, [1, 3], 0), 2);
@@ -248,6 +251,16 @@ describe("pi* and its value", () => {
     assert.equal(objective(one, half, [1, 3], Infinity), -Infinity);
     assert.equal(logSumExp([]), -Infinity);
     assertClose(logSumExp([1000, 1000]), 1000 + Math.LN2, 1e-15, "log-sum-exp");
+  });
+
+  it("total variation is the largest difference in the probability of a set, and Pinsker's bound holds", () => {
+    const { policy, reference } = randomCase(31);
+    const pairs = Array.from(policy, (lp, i) => [Math.exp(lp), Math.exp(reference[i])]);
+    // The set that shows the difference best: the outcomes that the policy likes better.
+    const liked = pairs.filter(([p, q]) => p > q).reduce((sum, [p, q]) => sum + p - q, 0);
+    assertClose(totalVariation(policy, reference), liked, closedForm, "total variation");
+    assertClose(totalVariation(reference, policy), liked, closedForm, "it is symmetric");
+    assert.ok(liked <= Math.sqrt(klDivergence(policy, reference) / 2), "Pinsker's inequality");
   });
 
   it("says what is wrong with its arguments", () => {

@@ -68,6 +68,19 @@ export function klDivergence(logP: LogDistribution, logQ: LogDistribution): numb
 }
 
 /**
+ * Total variation ½·Σ |p − q|, from 0 to 1: the largest difference of the two in the probability of any set of outcomes.
+ * Unlike a KL it is symmetric, and finite where one excludes what the other allows.
+ */
+export function totalVariation(logP: LogDistribution, logQ: LogDistribution): number {
+  checkDistribution("totalVariation: logP", logP);
+  checkDistribution("totalVariation: logQ", logQ);
+  checkLength("totalVariation: logQ", logQ, logP.length);
+  let sum = 0;
+  for (let i = 0; i < logP.length; i++) sum += Math.abs(Math.exp(logP[i]) - Math.exp(logQ[i]));
+  return sum / 2;
+}
+
+/**
  * J(p) = E_p[r] − β·KL(p‖ref): the lecture's regularised reward maximisation, in the reward's units. β = 0 is the
  * plain expected reward, even where the KL is infinite; β = Infinity allows the reference alone (−Infinity for all
  * else).
