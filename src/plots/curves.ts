@@ -162,6 +162,8 @@ export interface PointSeries {
   x: Numbers;
   y: Numbers;
   method?: Method;
+  /** Index in the plain palette; its place among the series when not given. */
+  look?: number;
   labels?: readonly string[];
   /** 0 to 1; by default lower the more points there are. */
   opacity?: number;
@@ -185,7 +187,7 @@ export function points(options: PointsOptions): Figure {
   const { x, y, series, line, references = [] } = options;
   const data: Plain[] = series.map((one, index) => {
     sameLength("y", one.x.length, one.y.length, `Series "${one.name}"`);
-    const look = styleOf(one.method, index);
+    const look = styleOf(one.method, one.look ?? index);
     const opacity = one.opacity ?? Math.max(0.25, Math.min(0.9, 1.2 - Math.log10(1 + one.x.length) / 4));
     return {
       type: "scatter",

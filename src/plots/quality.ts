@@ -31,7 +31,8 @@ export interface CalibrationBin {
 
 /** Options of {@link calibration}. */
 export interface CalibrationOptions extends FigureOptions {
-  series: readonly { name: string; method?: Method; bins: readonly CalibrationBin[] }[];
+  /** `look`: index in the plain palette; its place among the series when not given. */
+  series: readonly { name: string; method?: Method; look?: number; bins: readonly CalibrationBin[] }[];
   /** Both axes run over this range; [0, 1] when not given, [0.5, 1] suits a judge's confidence in its own choice. */
   range?: readonly [number, number];
   x?: string;
@@ -57,8 +58,8 @@ export function calibration(options: CalibrationOptions): Figure {
     },
   ];
   const binWidth = ((range[1] - range[0]) / 10) * 0.8;
-  series.forEach(({ name, method, bins: all }, index) => {
-    const look = styleOf(method, index);
+  series.forEach(({ name, method, look: place, bins: all }, index) => {
+    const look = styleOf(method, place ?? index);
     const bins = all.filter((bin) => bin.count > 0);
     const intervals = bins.map((bin) => wilson(bin.observed, bin.count));
     data.push({

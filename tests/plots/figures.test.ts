@@ -89,6 +89,20 @@ describe("colours", () => {
     }
   });
 
+  it("lets a series keep its colour from one figure to the next, whatever its place", () => {
+    const bins = [{ predicted: 0.6, observed: 0.5, count: 10 }];
+    const figures = [
+      plots.lines({ title: "t", x: "x", y: "y", series: [{ name: "a", x: [1, 2], y: [1, 2], look: 3 }] }),
+      plots.points({ title: "t", x: "x", y: "y", series: [{ name: "a", x: [1, 2], y: [1, 2], look: 3 }] }),
+      plots.calibration({ title: "t", series: [{ name: "a", bins, look: 3 }] }),
+    ];
+    const marker = (figure: { data: object[] }) =>
+      tracesOf(figure).find((trace) => trace["marker"])?.["marker"] as { color: string; symbol: string };
+    for (const { color, symbol } of figures.map(marker)) {
+      assert.deepEqual([color, symbol], [styleOf(undefined, 3).colour, styleOf(undefined, 3).symbol]);
+    }
+  });
+
   it("refuses an unknown method and lists the known", () => {
     assert.throws(() => styleOf("poo" as never, 0), /"poo".*Known:.*ppo/);
   });
