@@ -87,7 +87,9 @@ function copy(value: unknown): unknown {
 /** Equal data, numbers to a relative 1e-4, which single precision always reaches; tensors by their shape and values. */
 function alike(a: unknown, b: unknown): boolean {
   if (typeof a === "number" && typeof b === "number") {
-    return Object.is(a, b) || Math.abs(a - b) <= 1e-6 + 1e-4 * Math.max(Math.abs(a), Math.abs(b));
+    // An infinity is like itself only: as a scale for the tolerance it would be like everything.
+    const scale = Math.max(Math.abs(a), Math.abs(b));
+    return Object.is(a, b) || (scale < Infinity && Math.abs(a - b) <= 1e-6 + 1e-4 * scale);
   }
   if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return Object.is(a, b);
   const [left, right] = [plain(a), plain(b)];

@@ -92,6 +92,13 @@ describeHere("runChecks", () => {
     },
   );
 
+  itHere("takes an infinite value for no known mistake but one that overflows too", async () => {
+    assert.equal((await run(() => Infinity)).likely, undefined);
+    const overflow = { name: "overflow", why: "It overflows.", wrong: () => -Infinity };
+    const changes: Partial<Exercise<Sum>> = { mutants: [...sumExercise().mutants!, overflow] };
+    assert.equal((await run(() => -Infinity, changes)).likely?.name, "overflow");
+  });
+
   itHere("stops a check whose promise never settles, and goes on with the next", async () => {
     const result = await run((values) => (values.length === 1 ? 1 : new Promise<number>(() => {})), {}, 30);
     assert.equal(result.passed, 2);
