@@ -95,6 +95,7 @@ export { ScalarModel } from "./models/scalar-head";
 
 // Bradley-Terry
 export { bradleyTerryLoss, bradleyTerryProbability, bradleyTerryProbabilityOfStrengths } from "./rewards/bradley-terry";
+export { pairsFromRanking, rankingLoss } from "./rewards/ranking";
 export * from "./rewards/tournament";
 export {
   centreScores,
