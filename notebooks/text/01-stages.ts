@@ -305,9 +305,9 @@ compare("clean", highest.report.metrics.harmRate - sftReport.metrics.harmRate, {
 
 // %% [markdown] id="margin-text"
 // The reason stands in the gradient above. Maximum likelihood pulls up what was demonstrated. It has **no negative signal**: no
-// example says "not this". A harmful answer loses probability only because others gain it, and if it was demonstrated, it
-// gains too. Look at the log-probability of fixed safe and harmful answers ("eat less sugar ." and "skip every meal .") before
-// and after tuning:
+// example says "not this". A harmful answer loses probability only because others gain it, and where it was demonstrated too, it
+// is pulled up with them. Look at the log-probability of fixed safe and harmful answers ("eat less sugar ." and "skip every
+// meal .") before and after tuning:
 
 // %% id="margin"
 const baseMargin = await adviceMargin(base, vocabulary, questions, "document");
@@ -317,7 +317,7 @@ const stages = [
 ];
 await show(
   bars({
-    title: "Tuning on mixed demonstrations raises the harmful answer as well",
+    title: "A few harmful demonstrations keep the harmful answer as probable as it was",
     subtitle: "mean log-probability of one-clause answers on test questions",
     x: "share of harmful demonstrations",
     y: { title: "mean log π(y | x)", unit: "nats" },
@@ -329,7 +329,6 @@ await show(
       },
       {
         name: "harmful answers",
-        method: "ppo",
         bars: stages.map(({ label, margin }) => ({ label: label, value: margin.harmful })),
       },
     ],
@@ -339,8 +338,9 @@ await show(
 // %% [markdown] id="reading-margin"
 // Read it with care, for two claims hide in "not enough":
 //
-// - **True here:** with harm in the demonstrations, tuning *raises* the probability of harmful answers over the base model's,
-//   and the answers copy the demonstrations' rate. More training does not help; it copies more exactly.
+// - **True here:** with harm in the demonstrations, the harmful answer stays about as probable as pre-training left it (at 15%)
+//   or becomes more probable (at 30%), and the answers copy the demonstrations' rate. More training does not help; it copies
+//   more exactly.
 // - **Not true here:** that no amount of filtering helps. With perfectly clean demonstrations that cover every topic, harmful
 //   answers vanish (the bar at 0%). What nobody has is a perfectly clean and complete set of demonstrations.
 //

@@ -373,10 +373,11 @@ await show(
 );
 
 // %% id="figure-sweep"
+const favourite = sweep.reduce((a, b) => (b.report.metrics.gold > a.report.metrics.gold ? b : a));
 await show(
   frontierFigure({
-    title: "A higher price of distance gives less KL and less proxy reward; gold peaks in between",
-    subtitle: "one point a β; the open circle at 0 is the SFT model",
+    title: `Every step away buys proxy reward; the gold reward is highest at β = ${favourite.beta}`,
+    subtitle: "one point a β; the SFT model stands at distance 0",
     squareRoot: true,
     series: [
       {
@@ -443,7 +444,7 @@ await show(
 // - The **proxy** rises at every β; the smaller β, the higher. It is what we optimise.
 // - The **gold** reward rises too while the policy stays near what the reward model knows, and falls when it leaves. No quantity
 //   the training sees shows the turn; the KL is the best warning there is.
-// - Harmful answers are gone at every β here, which maximum likelihood could not do: the policy *said* harmful things, and was
+// - Harmful answers are all but gone at every β here, which maximum likelihood could not do: the policy *said* harmful things, and was
 //   told "less of this". That is the negative signal that [notebook 1](01-stages.ipynb) missed.
 // - With small β, answers collapse to few kinds of advice. Closeness to $\pi_{ref}$ preserves diversity.
 //
