@@ -41,6 +41,7 @@ export function rankingLoss(scores: tf.Tensor1D, ranks: readonly number[]): Loss
     const column = scores.reshape<tf.Tensor2D>([ranks.length, 1]);
     const of = (side: 0 | 1): tf.Tensor1D =>
       embedding(column, tf.tensor1d(pairs.map((pair) => pair[side]), "int32")).as1D(); // prettier-ignore
-    return bradleyTerryLoss({ chosen: of(0), rejected: of(1) });
+    const { loss, metrics } = bradleyTerryLoss({ chosen: of(0), rejected: of(1) });
+    return { loss, metrics };
   });
 }
