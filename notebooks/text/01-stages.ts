@@ -12,7 +12,7 @@
 // - read a training curve: where it must start, and what its gradient norm tells;
 // - explain why maximum likelihood copies the harm in its demonstrations instead of removing it.
 //
-// *Reading: 20 minutes. Running: about 5 minutes on two CPU cores the first time, seconds afterwards (trained models are kept).*
+// *Reading: 20 minutes. Running: about 1 minute on two CPU cores the first time, seconds afterwards (trained models are kept).*
 
 // %% id="parameters" tags=["parameters"]
 let seed: number = 0;
@@ -24,7 +24,6 @@ import * as tf from "@tensorflow/tfjs";
 import {
   adviceMargin,
   adviceVocabulary,
-  answerText,
   bars,
   check,
   chooseBackend,
@@ -38,10 +37,8 @@ import {
   lines,
   pretrainingDocuments,
   Predictions,
-  promptTokens,
   Random,
   results,
-  sample,
   show,
   testPrompts,
   tokenLogProbs,

@@ -2,7 +2,7 @@
 // # 7 · Maximising the reward, close to the reference
 //
 // *Follows the lecture's slides* **Formulating the Objective**, **Combining the Objective: Regularized Reward Maximization**
-// *and* **Why Care About Closeness to** $\pi_{ref}$**?**
+// *and* **Why Care About Closeness to the Reference?**
 //
 // [Notebook 6](06-regularised-objective.ipynb) solved $\max_\pi \mathbb{E}_\pi[r] - \beta\,\mathrm{KL}(\pi\|\pi_{ref})$ by
 // enumeration. A language model cannot be enumerated: here you optimise the same objective from **samples**, by the policy
@@ -13,7 +13,7 @@
 // - say where the KL stands in the loss and where its gradient goes;
 // - recognise over-optimisation in a plot, and say what $\beta$ buys.
 //
-// *Reading: 25 minutes. Running: about 6 minutes on two CPU cores the first time; afterwards one new* `beta` *takes about one.*
+// *Reading: 25 minutes. Running: about 2 minutes on two CPU cores the first time; afterwards a new* `beta` *takes half a minute.*
 
 // %% id="parameters" tags=["parameters"]
 let beta: number = 0.3;
@@ -32,7 +32,6 @@ import {
   evaluateAdvice,
   frontierFigure,
   hints,
-  leaveOneOutAdvantages,
   lines,
   modelReward,
   Policy,
