@@ -41,11 +41,11 @@ export function fontFiles(): string[] {
 }
 
 /** Characters that the fonts lack, and others that look the same. */
-const lookalikes: Readonly<Record<string, string>> = { "·": "⋅", "•": "∙" };
+const lookalikes: Readonly<Record<string, string>> = { "·": "⋅", "•": "∙", "‖": "∥" };
 
 /** The text with those characters replaced for which the fonts have a lookalike. */
 export function withLookalikes(text: string): string {
-  return text.replace(/[·•]/g, (character) => lookalikes[character]!);
+  return text.replace(/[·•‖]/g, (character) => lookalikes[character]!);
 }
 
 /** How a text is set. */
