@@ -9,7 +9,7 @@
  * | Why is instruction tuning not enough?               | nextTokenLoss            | objectives/maximum-likelihood.ts     | 01-stages                |
  * | What to say, what not to say                        | goldReward               | world/gold-reward.ts                 | 01-stages                |
  * | Policy                                              | Policy                   | models/policy.ts                     | 02-policy-state-action   |
- * | Action: generating a token                          | sample                   | models/policy.ts                     | 02-policy-state-action   |
+ * | Action: generating a token                          | sample                   | models/generation.ts                 | 02-policy-state-action   |
  * | Environment, state change, reward at the end        | responseLogProbs         | models/policy.ts                     | 02-policy-state-action   |
  * | Who/what is the reward model?                       | Reward                   | rewards/reward.ts                    | 03-reward-model          |
  * | Architecture of the reward model                    | ScalarModel              | models/scalar-head.ts                | 03-reward-model          |
@@ -87,7 +87,8 @@ export { nextTokenLoss, pretrain, trainSft } from "./objectives/maximum-likeliho
 export type { TrainingRecord } from "./models/training";
 
 // Policy, state, action
-export { draw, Policy, responseLogProbs, sample, sequenceLogProbs, type Sample } from "./models/policy";
+export { draw, sample, type Sample } from "./models/generation";
+export { Policy, responseLogProbs, sequenceLogProbs } from "./models/policy";
 
 // The reward model and its architecture
 export { lengthReward, rewardsOf, tokenReward, type Reward } from "./rewards/reward";

@@ -1,4 +1,5 @@
-import { sample, sequenceLogProbs, type Policy, type Sample } from "../models/policy";
+import { sample, type Sample } from "../models/generation";
+import { sequenceLogProbs, type Policy } from "../models/policy";
 import { rewardsOf, type Reward } from "../rewards/reward";
 import type { Random } from "../tensors/random";
 import { answerText, promptTokens, type Example } from "../text/dialogue";

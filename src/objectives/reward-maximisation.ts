@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { responseLogProbs, sample, type Policy, type Sample } from "../models/policy";
+import { sample, type Sample } from "../models/generation";
+import { responseLogProbs, type Policy } from "../models/policy";
 import { checkWholeNumber, paddedTokens, train, type TrainingOptions, type TrainingRecord } from "../models/training";
 import { rewardsOf, type Reward } from "../rewards/reward";
 import { klPolicyToReferenceEstimate, sumOverResponse } from "./kl";

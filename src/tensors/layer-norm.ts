@@ -2,7 +2,8 @@ import * as tf from "@tensorflow/tfjs";
 import { checkShape } from "./shape";
 import { fusedKernel } from "./wasm-kernels";
 
-const epsilon = 1e-5;
+/** Added to the variance. */
+export const layerNormEpsilon = 1e-5;
 
 /**
  * Layer normalisation over the last axis (Ba et al. 2016): gain·(x − mean)/√(variance + 1e-5) + bias.
@@ -16,7 +17,7 @@ export function layerNorm<T extends tf.Tensor>(x: T, gain: tf.Tensor1D, bias: tf
   if (!kernel) return closedForm(x, gain, bias) as T;
   const fused = tf.customGrad((...args) => {
     const [x, gain, bias, save] = args as unknown as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
-    const [value, means, scales] = kernel({ x, gain, bias }, { epsilon });
+    const [value, means, scales] = kernel({ x, gain, bias }, { epsilon: layerNormEpsilon });
     save([x, gain, means, scales]);
     return {
       value,
@@ -34,7 +35,7 @@ export function layerNormPlain(x: tf.Tensor, gain: tf.Tensor1D, bias: tf.Tensor1
   return tf.tidy(() => {
     const centred = x.sub(x.mean(-1, true));
     const variance = centred.square().mean(-1, true);
-    return centred.mul(variance.add(epsilon).rsqrt()).mul(gain).add(bias);
+    return centred.mul(variance.add(layerNormEpsilon).rsqrt()).mul(gain).add(bias);
   });
 }
 
@@ -42,7 +43,7 @@ export function layerNormPlain(x: tf.Tensor, gain: tf.Tensor1D, bias: tf.Tensor1
 const closedForm = tf.customGrad((...args) => {
   const [x, gain, bias, save] = args as unknown as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];
   const centred = x.sub(x.mean(-1, true));
-  const inverseDeviation = centred.square().mean(-1, true).add(epsilon).rsqrt();
+  const inverseDeviation = centred.square().mean(-1, true).add(layerNormEpsilon).rsqrt();
   const normalised = centred.mul(inverseDeviation);
   save([normalised, inverseDeviation, gain]);
   return {

@@ -68,6 +68,15 @@ export function fusedKernel(
   };
 }
 
+/**
+ * The heap with the kernels, for what calls several of them in a row and keeps memory of its own in between; undefined
+ * where the current backend does not have them.
+ */
+export function kernelHeap(): Heap | undefined {
+  if (!current || tf.getBackend() !== "wasm") return undefined;
+  return heapOf(tf.backend() as unknown as WasmBackend);
+}
+
 const fusedName = (name: FusedKernel): string => `Alignment${name}`;
 
 export interface AdamWConstants {
@@ -97,10 +106,9 @@ export function adamwInPlace(
   second: tf.Variable,
   constants: AdamWConstants,
 ): boolean {
-  if (!current || tf.getBackend() !== "wasm") return false;
-  if ([parameter, gradient, first, second].some(({ dtype }) => dtype !== "float32")) return false;
-  const heap = heapOf(tf.backend() as unknown as WasmBackend);
-  const { backend } = current;
+  const heap = kernelHeap();
+  if (!heap || [parameter, gradient, first, second].some(({ dtype }) => dtype !== "float32")) return false;
+  const { backend } = current!;
   for (const variable of [parameter, first, second]) {
     heap.address(variable); // brings it here, if another backend holds it
     if (backend.refCount(variable.dataId) === 1) continue;
@@ -180,6 +188,11 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
   const functions = instance.exports as unknown as KernelFunctions;
   const scratch = wasm._malloc(functions.gemmScratchBytes()) >>> 0;
   if (scratch === 0) throw new Error("the heap has no room for the kernels' work space");
+  const allocate = (bytes: number): number => {
+    const space = wasm._malloc(bytes) >>> 0;
+    if (space === 0) throw new Error(`the heap has no room for ${bytes} bytes of work space; use a smaller batch`);
+    return space;
+  };
   return {
     functions,
     scratch,
@@ -191,9 +204,12 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
     },
     elements: (tensor) => backend.typedArrayFromHeap(tensor),
     release: (tensor) => void backend.disposeData(tensor.dataId),
+    allocate,
+    free: (address) => wasm._free(address),
+    floats: (address, length) => new Float32Array(wasm.asm.memory.buffer, address, length),
+    integers: (address, length) => new Int32Array(wasm.asm.memory.buffer, address, length),
     withSpace(bytes, use) {
-      const space = wasm._malloc(bytes) >>> 0;
-      if (space === 0) throw new Error(`the heap has no room for ${bytes} bytes of work space; use a smaller batch`);
+      const space = allocate(bytes);
       try {
         use(space);
       } finally {

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
+import { sample } from "../models/generation";
 import { Gpt } from "../models/gpt";
-import { Policy, sample } from "../models/policy";
+import { Policy } from "../models/policy";
 import { pretrain } from "../objectives/maximum-likelihood";
 import { chooseBackend, type BackendName } from "../tensors/backend";
 import { Random } from "../tensors/random";

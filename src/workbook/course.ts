@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { sample } from "../models/generation";
 import { Gpt } from "../models/gpt";
 import { loadPolicy, loadScalarModel, saveModel } from "../models/checkpoint";
-import { Policy, sample } from "../models/policy";
+import { Policy } from "../models/policy";
 import { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";
 import { pretrain, trainSft } from "../objectives/maximum-likelihood";
@@ -134,7 +135,7 @@ export class Course {
         what: "two answers of the SFT model to each of many training questions",
         options: { seed: this.seed, comparisons },
         inputs: [source],
-        code: "src/models/policy.ts",
+        code: "src/models/generation.ts",
         async *run() {
           const policy = await source.result();
           const choice = rng.child("prompts");

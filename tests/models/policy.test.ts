@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs";
 import { KvCache } from "../../src/models/kv-cache";
-import { draw, Policy, responseLogProbs, sample, sequenceLogProbs } from "../../src/models/policy";
+import { draw, sample } from "../../src/models/generation";
+import { Policy, responseLogProbs, sequenceLogProbs } from "../../src/models/policy";
 import { Random } from "../../src/tensors/random";
 import type { Example } from "../../src/text/dialogue";
 import { BOT, EOS, PAD, USER } from "../../src/text/vocabulary";

@@ -11,7 +11,7 @@ import { tileRows } from "./tiles.as";
 
 // @ts-ignore: decorator
 @inline
-function upToTile(n: i32): i32 {
+export function upToTile(n: i32): i32 {
   return (n + 7) & ~7;
 }
 
@@ -30,7 +30,7 @@ function firstPosition(padding: usize, b: i32, T: i32): i32 {
 }
 
 /** softmax(scale·row) over the first `count` of `stride` elements, zeros after them up to `stride`, a multiple of 8. */
-function softmaxRow(row: usize, count: i32, stride: i32, scale: f32): void {
+export function softmaxRow(row: usize, count: i32, stride: i32, scale: f32): void {
   const bytes = <usize>stride << 2;
   for (let at = <usize>count << 2; at < bytes; at += 4) store<f32>(row + at, -Infinity);
   let highest = v128.load(row);

@@ -27,6 +27,13 @@ export interface KernelFunctions {
   exp(x: number, n: number, y: number): void;
   tanh(x: number, n: number, y: number): void;
   sumAxis(x: number, outer: number, n: number, inner: number, to: number): void;
+  stripFloats(k: number, n: number): number;
+  packWeights(from: number, row: number, column: number, k: number, n: number, to: number): void;
+  embedTokens(...addressesAndSizes: number[]): void;
+  linear(...addressesAndSizes: number[]): void;
+  cacheFloats(capacity: number, heads: number, size: number): number;
+  cachedAttentionScratchBytes(capacity: number): number;
+  cachedAttention(...addressesAndSizes: number[]): void;
 }
 
 /** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */
@@ -44,6 +51,12 @@ export interface Heap {
   elements(tensor: TensorInfo): Float32Array | Int32Array;
   /** Gives an output back, where an error follows it. */
   release(tensor: TensorInfo): void;
+  /** Memory of the caller's own, to be freed. Throws where there is none left. */
+  allocate(bytes: number): number;
+  free(address: number): void;
+  /** What lies at an address. Valid only until the next allocation, by whomever. */
+  floats(address: number, length: number): Float32Array;
+  integers(address: number, length: number): Int32Array;
   /** Runs a function with work space of its own, freed afterwards. */
   withSpace(bytes: number, use: (address: number) => void): void;
 }

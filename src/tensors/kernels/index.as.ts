@@ -1,4 +1,4 @@
-// What the WebAssembly modules export; replacements.ts and fused.ts call these.
+// What the WebAssembly modules export; replacements.ts, fused.ts and models/heap-decoder.ts call these.
 export { batchGemm, gemmScratchBytes } from "./gemm.as";
 export { permutePlanes, permuteRuns } from "./transpose.as";
 export { gatherRows, segmentSumF32, segmentSumI32 } from "./embedding.as";
@@ -9,3 +9,6 @@ export { tokenLogProbs, tokenLogProbsGradient } from "./log-probs.as";
 export { adamw, total } from "./adamw.as";
 export { sumAxis } from "./sum.as";
 export { exp, tanh } from "./elementwise.as";
+export {
+  cacheFloats, cachedAttention, cachedAttentionScratchBytes, embedTokens, linear, packWeights, stripFloats,
+} from "./generation.as";
