@@ -141,7 +141,7 @@ predict({ id: "decided", question: "Share of states in which one action has more
 // %% [markdown] id="one-generation"
 // ## One generation, step by step
 //
-// This loop is all there is to generation. (The library's, [`sample`](../src/models/policy.ts), does the same for many prompts
+// This loop is all there is to generation. (The library's, [`sample`](../src/models/generation.ts), does the same for many prompts
 // at once and keeps what attention has computed for earlier tokens.)
 
 // %% id="generate"
