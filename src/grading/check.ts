@@ -1,8 +1,8 @@
 import { displayBundle } from "../plots/show";
 import { escapeHtml } from "../workbook/table";
 import { loadExercise, type CheckContext } from "./exercise";
-import { asHtml, asText, scoreLine } from "./report";
-import { runChecks, type ExerciseResult } from "./run-checks";
+import { asHtml, asText } from "./report";
+import { runChecks } from "./run-checks";
 
 /**
  * Checks a function against an exercise and shows what came of it: each check with ✓ or ✗, the likely mistake, points.
@@ -18,13 +18,10 @@ export async function check(
   id: string,
   yours: (...args: never[]) => unknown,
   context: Omit<CheckContext, "beta"> & { beta?: number; timeout?: number },
-): Promise<ExerciseResult> {
+): Promise<void> {
   const exercise = loadExercise(id);
   const [result] = await runChecks([{ exercise, yours }], { ...context, beta: context.beta ?? 0.1 });
   displayBundle({ "text/html": asHtml(result), "text/plain": asText(result) });
-  // A kernel prints the value of a cell's last line: this keeps that to one line.
-  Object.defineProperty(result, Symbol.for("nodejs.util.inspect.custom"), { value: () => scoreLine(result) });
-  return result;
 }
 
 /** Shows an exercise's facts and its three hints, each folded inside the one before. */

@@ -4,17 +4,15 @@ import { unfilled } from "../../src/grading/exercise";
 import { displayed } from "../workbook/kernel-stand-in";
 
 describe("check in a notebook", () => {
-  it("shows HTML with a text beside it, returns the result as one line, and does not throw", async () => {
+  it("shows HTML with a text beside it, once, and does not throw", async () => {
     let result: unknown;
-    const [bundle] = await displayed(async () => {
+    const bundles = await displayed(async () => {
       result = await check("01-perplexity", (logProbs: number[][]) => logProbs.length, { beta: 0.1, seed: 0 });
     });
-    assert.match(String(bundle["text/plain"]), /^01-perplexity: 0 of 2 points[^]*✓[^]*✗ is 20 when/);
-    assert.match(String(bundle["text/html"]), /<li[^>]*>.*✗.*is 20 when/);
-    assert.equal((result as { points: number }).points, 0);
-    const { inspect } = await import("node:util");
-    assert.equal(inspect(result), "01-perplexity: 0 of 2 points");
-    assert.ok(JSON.parse(JSON.stringify(result)).failed.length > 0);
+    assert.equal(bundles.length, 1);
+    assert.match(String(bundles[0]["text/plain"]), /^01-perplexity: 0 of 2 points[^]*✓[^]*✗ is 20 when/);
+    assert.match(String(bundles[0]["text/html"]), /<li[^>]*>.*✗.*is 20 when/);
+    assert.equal(result, undefined); // a kernel would print it below
   });
 
   it("says that a stub is one, and where the hints are", async () => {
