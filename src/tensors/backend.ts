@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
-import { existsSync, readdirSync } from "node:fs";
+import { mendCumulativeAxes } from "./cumulative";
 import { registerWasmKernels } from "./wasm-kernels";
+import { mendWebgpu, openWebgpu } from "./webgpu";
 
 /**
  * The engines tfjs can run on here, best first: TensorFlow's own library (CUDA, or its CPU build) through
@@ -74,34 +75,15 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
       throw new Error(missing ? "@tensorflow/tfjs-node-gpu is not installed" : firstLine(message(error)));
     }
     await activate("tensorflow");
-    const gpu = (tf.backend() as unknown as { isUsingGPUDevice?: boolean }).isUsingGPUDevice === true;
+    const gpu = (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
     return { name: "tensorflow", device: gpu ? "CUDA GPU" : "TensorFlow's CPU library", gpu };
   },
 
-  async webgpu({ acceptSoftware }) {
-    if (!hasVulkanDriver()) throw new Error("no Vulkan driver is installed");
-    let dawn: { create(flags: string[]): GpuEntry; globals: Record<string, unknown> };
-    try {
-      dawn = (await import("webgpu" as string)) as typeof dawn;
-    } catch {
-      throw new Error("the package webgpu is not installed");
-    }
-    const gpu = dawn.create([]);
-    const adapter = await gpu.requestAdapter();
-    if (!adapter) throw new Error("no adapter answers");
-    const { vendor, architecture, device, description } = adapter.info;
-    const adapterName = [description || device, vendor, architecture].filter(Boolean).join(", ") || "unnamed adapter";
-    const software = adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(adapterName);
-    if (software && !acceptSoftware) throw new Error(`only a software adapter answers (${adapterName})`);
-    Object.assign(globalThis, dawn.globals);
-    Object.defineProperty(globalThis, "navigator", {
-      value: { gpu, userAgent: "node" },
-      configurable: true,
-      writable: true,
-    });
-    await import("@tensorflow/tfjs-backend-webgpu" as string);
+  async webgpu(options) {
+    const opened = await openWebgpu(options);
     await activate("webgpu");
-    return { name: "webgpu", device: software ? `${adapterName}, software` : adapterName, gpu: !software };
+    mendWebgpu();
+    return { name: "webgpu", ...opened };
   },
 
   async wasm() {
@@ -124,24 +106,10 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
   },
 };
 
-// Without a driver Dawn can only print a warning of its own to the terminal, so it is not asked.
-function hasVulkanDriver(): boolean {
-  if (process.platform !== "linux") return true;
-  if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES) return true;
-  return ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"].some(
-    (folder) => existsSync(folder) && readdirSync(folder).length > 0,
-  );
-}
-
-interface GpuEntry {
-  requestAdapter(): Promise<{
-    info: { vendor: string; architecture: string; device: string; description: string; isFallbackAdapter?: boolean };
-  } | null>;
-}
-
 async function activate(name: BackendName): Promise<void> {
   if (!(await tf.setBackend(name))) throw new Error(`tfjs could not initialise its ${name} backend`);
   await tf.ready();
+  mendCumulativeAxes();
 }
 
 function isBackendName(name: string): name is BackendName {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeReport, node, type DoctorReport } from "../../src/workbook/doctor";
 import { repositoryRoot } from "../../src/workbook/paths";
+import { softwareVulkan } from "../tensors/software-vulkan";
 
 function command(args: string[], env: NodeJS.ProcessEnv): { status: number | null; stdout: string; stderr: string } {
   const main = join(repositoryRoot, "src/cli/main.ts");
@@ -35,6 +36,7 @@ describe("doctor", () => {
       NODE_OPTIONS: `--require ${crash}`,
       WORKBOOK_CACHE: folder,
       WORKBOOK_BACKEND: "cpu",
+      ...softwareVulkan(),
     });
     assert.equal(status, 0, stderr);
     const report = JSON.parse(stdout) as DoctorReport;
@@ -64,6 +66,11 @@ describe("doctor", () => {
     const wasm = report.findings.find((finding) => finding.name === "backend-wasm")!;
     assert.deepEqual([wasm.status, wasm.required], ["missing", false]);
     assert.match(wasm.detail, /SIGSEGV/);
+    const webgpu = report.findings.find((finding) => finding.name === "backend-webgpu")!;
+    if (softwareVulkan()) {
+      assert.deepEqual([webgpu.status, webgpu.data?.software, webgpu.data?.gpu], ["warn", true, false]);
+      assert.match(webgpu.detail, /SwiftShader.*software.*not chosen/i);
+    }
     const chosen = report.findings.find((finding) => finding.name === "backend")!;
     assert.deepEqual([chosen.data?.name, chosen.status], ["cpu", "warn"]); // it runs, and slowly
     assert.match(describeReport(report), /✗ backend-wasm .*SIGSEGV.*\(optional\)\n +→ .*npm ci/);

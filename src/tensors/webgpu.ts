@@ -1,0 +1,157 @@
+import * as tf from "@tensorflow/tfjs";
+import { existsSync, readdirSync } from "node:fs";
+
+/** What `requestAdapter` of Dawn, the WebGPU implementation in the package `webgpu`, answers with. */
+interface GpuEntry {
+  requestAdapter(): Promise<{
+    info: { vendor: string; architecture: string; device: string; description: string; isFallbackAdapter?: boolean };
+  } | null>;
+}
+
+// One a process: tfjs keeps the device it was given first.
+let entry: GpuEntry | undefined;
+
+/**
+ * Puts Dawn where tfjs looks for a browser's WebGPU and registers tfjs' backend, without starting it.
+ *
+ * @param options.acceptSoftware without it, a driver that draws on the processor is an error: wasm is faster there.
+ */
+export async function openWebgpu({
+  acceptSoftware,
+}: {
+  acceptSoftware: boolean;
+}): Promise<{ device: string; gpu: boolean }> {
+  if (!hasVulkanDriver()) throw new Error("no Vulkan driver is installed");
+  let dawn: { create(flags: string[]): GpuEntry; globals: Record<string, unknown> };
+  try {
+    dawn = (await import("webgpu" as string)) as typeof dawn;
+  } catch {
+    throw new Error("the package webgpu is not installed");
+  }
+  const gpu = (entry ??= dawn.create([]));
+  const adapter = await gpu.requestAdapter();
+  if (!adapter) {
+    const loader = process.platform === "linux" ? " (on Debian the Vulkan loader is the package libvulkan1)" : "";
+    throw new Error(`no adapter answers${loader}`);
+  }
+  const { vendor, architecture, device, description } = adapter.info;
+  const name = [description || device, vendor, architecture].filter(Boolean).join(", ") || "unnamed adapter";
+  const software = adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(name);
+  if (software && !acceptSoftware) throw new Error(`only a software adapter answers (${name})`);
+  Object.assign(globalThis, dawn.globals);
+  Object.defineProperty(globalThis, "navigator", {
+    value: { gpu, userAgent: "node" },
+    configurable: true,
+    writable: true,
+  });
+  await import("@tensorflow/tfjs-backend-webgpu" as string);
+  return { device: software ? `${name}, software` : name, gpu: !software };
+}
+
+// Without a driver Dawn can only print a warning of its own to the terminal, so it is not asked.
+function hasVulkanDriver(): boolean {
+  if (process.platform !== "linux") return true;
+  if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES) return true;
+  return ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"].some(
+    (folder) => existsSync(folder) && readdirSync(folder).length > 0,
+  );
+}
+
+interface WebgpuBackend {
+  device: {
+    limits: { maxStorageBuffersPerShaderStage: number };
+    addEventListener(
+      event: "uncapturederror",
+      listener: (event: { error: { message: string }; preventDefault?(): void }) => void,
+    ): void;
+  };
+  tensorMap: { get(id: object): { values: unknown; dtype: string } | undefined };
+  read(id: object): Promise<unknown>;
+  readSync(id: object): unknown;
+  disposeData(id: object): void;
+}
+
+const mended = new WeakSet<object>();
+
+/** Puts right what tfjs 4.22 gets wrong on WebGPU; the current backend must be `webgpu`. */
+export function mendWebgpu(): void {
+  const backend = tf.backend() as unknown as WebgpuBackend;
+  if (mended.has(backend)) return;
+  mended.add(backend);
+  failAtReadBack(backend);
+  replace("AddN", addInGroups);
+  replace("Cumsum", sumForwards);
+  replace("Cumprod", sumForwards);
+}
+
+/**
+ * A GPU reports an invalid command later and elsewhere, and tfjs goes on with what happens to lie in memory; here the next
+ * read-back fails with the report. And values that lie on the GPU cannot be had at once: tfjs reads them through a
+ * browser's canvas, so here the error says what to write instead.
+ */
+function failAtReadBack(backend: WebgpuBackend): void {
+  const { read, readSync } = backend;
+  let fault: string | undefined;
+  backend.device.addEventListener("uncapturederror", (event) => {
+    event.preventDefault?.(); // or Dawn prints each
+    fault ??= event.error.message;
+  });
+  backend.read = async (id) => {
+    const values = await read.call(backend, id);
+    if (fault === undefined) return values;
+    const message = fault;
+    fault = undefined;
+    throw new Error(`the GPU refused a command, so the values computed since are void: ${message}`);
+  };
+  backend.readSync = (id) => {
+    const tensor = backend.tensorMap.get(id);
+    if (tensor && tensor.values == null && tensor.dtype !== "string" && tensor.dtype !== "complex64") {
+      throw new Error("values on the GPU cannot be read at once: write `await tensor.data()` in place of dataSync()");
+    }
+    return readSync.call(backend, id);
+  };
+}
+
+function replace(kernelName: string, mend: (usual: tf.KernelFunc) => tf.KernelFunc): void {
+  const usual = tf.getKernel(kernelName, "webgpu")!;
+  tf.unregisterKernel(kernelName, "webgpu");
+  tf.registerKernel({ ...usual, kernelFunc: mend(usual.kernelFunc) });
+}
+
+/** tfjs binds a buffer for each of any number of summands; a shader can have eight, on most devices. */
+function addInGroups(usual: tf.KernelFunc): tf.KernelFunc {
+  return ({ inputs, backend, attrs }) => {
+    const gpu = backend as unknown as WebgpuBackend;
+    const add = (terms: tf.TensorInfo[]): tf.TensorInfo =>
+      usual({ inputs: terms as unknown as tf.NamedTensorInfoMap, backend, attrs }) as tf.TensorInfo;
+    const most = gpu.device.limits.maxStorageBuffersPerShaderStage - 1; // and one for the sum
+    const rest = [...(inputs as unknown as tf.TensorInfo[])];
+    let sum = add(rest.splice(0, most));
+    while (rest.length > 0) {
+      const before = sum;
+      sum = add([before, ...rest.splice(0, most - 1)]);
+      gpu.disposeData(before.dataId);
+    }
+    return sum;
+  };
+}
+
+/**
+ * A cumulative sum from the end (the gradient of one from the start) is a shader with the length written into it, which tfjs
+ * then uses for every other length too.
+ */
+function sumForwards(usual: tf.KernelFunc): tf.KernelFunc {
+  return ({ inputs, backend, attrs }) => {
+    const { axis, reverse } = attrs as unknown as { axis: number; reverse: boolean };
+    if (!reverse) return usual({ inputs, backend, attrs });
+    const flip = (x: tf.TensorInfo): tf.TensorInfo =>
+      tf
+        .getKernel("Reverse", "webgpu")!
+        .kernelFunc({ inputs: { x }, backend, attrs: { dims: [axis] } }) as tf.TensorInfo;
+    const flipped = flip(inputs.x!);
+    const sums = usual({ inputs: { x: flipped }, backend, attrs: { ...attrs, reverse: false } }) as tf.TensorInfo;
+    const result = flip(sums);
+    for (const { dataId } of [flipped, sums]) (backend as unknown as WebgpuBackend).disposeData(dataId);
+    return result;
+  };
+}
