@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import { kernelHeap } from "../tensors/wasm-kernels";
 import { EOS, PAD } from "../text/vocabulary";
 import { HeapDecoder } from "./heap-decoder";
 import { KvCache } from "./kv-cache";
@@ -23,6 +24,11 @@ export interface Decoder {
  */
 export async function startDecoder(policy: Policy, prompts: readonly number[][], capacity: number): Promise<Decoder> {
   return HeapDecoder.start(policy, prompts, capacity) ?? (await PlainDecoder.start(policy, prompts));
+}
+
+/** How many rows at most a decoder of the current backend should be given. */
+export function mostRowsTogether(): number {
+  return kernelHeap() ? HeapDecoder.mostRows : Infinity;
 }
 
 /** The definition, in tf operations for any backend; prompts are padded on the left, to end together. */

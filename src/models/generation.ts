@@ -1,7 +1,7 @@
 import type { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import { EOS } from "../text/vocabulary";
-import { startDecoder } from "./decoder";
+import { mostRowsTogether, startDecoder } from "./decoder";
 import { impossible, type Policy } from "./policy";
 
 export interface SamplingOptions {
@@ -15,7 +15,7 @@ export interface SamplingOptions {
    * `topK` too, the probabilities are those among the k tokens.
    */
   topP?: number;
-  /** Rows generated together. Default 256. */
+  /** Rows generated together, at most. Default 256. */
   batchSize?: number;
 }
 
@@ -26,8 +26,8 @@ export interface Sample extends Example {
 
 /**
  * Draws one response a prompt, in order. Response i draws from its own stream, so the same seed gives the same response
- * whatever else is in the batch (as long as the logits, whose last digits depend on the batch's shape, do not round a draw
- * to the other side of a boundary). Its log-probabilities are those of scoring only at temperature 1 without topK and topP.
+ * whatever else is in the batch: exactly on the course's kernels, and elsewhere as long as the logits, whose last digits
+ * depend on the batch's shape, do not round a draw to the other side of a boundary. Its log-probabilities are those of scoring only at temperature 1 without topK and topP.
  */
 export async function sample(policy: Policy, prompts: number[][], options: SamplingOptions): Promise<Sample[]> {
   const { rng, temperature = 1, topK, topP, batchSize = 256 } = options;
@@ -45,8 +45,9 @@ export async function sample(policy: Policy, prompts: number[][], options: Sampl
   }
   prompts.forEach((prompt, i) => checkPrompt(policy, prompt, i));
   const samples: Sample[] = [];
-  for (let start = 0; start < prompts.length; start += batchSize) {
-    const batch = prompts.slice(start, start + batchSize);
+  const rows = Math.min(batchSize, mostRowsTogether());
+  for (let start = 0; start < prompts.length; start += rows) {
+    const batch = prompts.slice(start, start + rows);
     const streams = batch.map((_, row) => rng.child(`row ${start + row}`));
     samples.push(
       ...(await sampleBatch(policy, batch, (logits, row) => draw(logits, streams[row], temperature, topK, topP))),
@@ -115,21 +116,27 @@ export function draw(
   topK?: number,
   topP?: number,
 ): { token: number; logProb: number } {
+  const V = logits.length;
   let best = 0;
-  for (let v = 0; v < logits.length; v++) {
-    if (Number.isNaN(logits[v])) throw new RangeError(`draw: the logit of token ${v} is not a number`);
-    if (logits[v] > logits[best]) best = v;
+  let highest = logits[0];
+  for (let v = 0; v < V; v++) {
+    const logit = logits[v];
+    if (Number.isNaN(logit)) throw new RangeError(`draw: the logit of token ${v} is not a number`);
+    if (logit <= highest) continue;
+    best = v;
+    highest = logit;
   }
   if (temperature === 0) return { token: best, logProb: 0 };
   // What is impossible stays so at any temperature, though the quotient might not be large enough to say it.
-  const weights = new Float64Array(logits.length);
-  for (let v = 0; v < logits.length; v++) {
-    if (logits[v] >= impossible / 2) weights[v] = Math.exp((logits[v] - logits[best]) / temperature);
+  const weights = new Float64Array(V);
+  for (let v = 0; v < V; v++) {
+    const logit = logits[v];
+    if (logit >= impossible / 2) weights[v] = Math.exp((logit - highest) / temperature);
   }
   if (topK !== undefined || topP !== undefined) keepNucleus(weights, topK ?? weights.length, topP ?? 1);
   const token = rng.weighted(weights);
   let total = 0;
-  for (const weight of weights) total += weight;
+  for (let v = 0; v < V; v++) total += weights[v];
   return { token, logProb: Math.log(weights[token] / total) };
 }
 

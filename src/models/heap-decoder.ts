@@ -5,7 +5,7 @@ import type { Decoder } from "./decoder";
 import { parameterShapes, type GptConfig } from "./gpt";
 import type { Policy } from "./policy";
 
-// So many tokens pass through the blocks together: enough for the products, few enough to stay in the cache.
+// So many tokens pass through the blocks together: enough for the products, few enough for the processor's cache.
 const chunk = 128;
 
 /**
@@ -16,6 +16,9 @@ const chunk = 128;
  * that ended cost nothing. A row's numbers are the same bits whatever else is in the batch.
  */
 export class HeapDecoder implements Decoder {
+  /** Of more rows, each step's keys and values would only push the others' out of the processor's cache. */
+  static readonly mostRows = chunk;
+
   private readonly memory: number;
   private readonly at: Layout;
   /** How many tokens each row has read. */
@@ -27,7 +30,7 @@ export class HeapDecoder implements Decoder {
   static start(policy: Policy, prompts: readonly number[][], capacity: number): HeapDecoder | undefined {
     const heap = kernelHeap();
     if (!heap) return undefined;
-    const decoder = new HeapDecoder(heap, policy, prompts.length, capacity);
+    const decoder = new HeapDecoder(heap, policy.gpt.config, prompts.length, capacity);
     try {
       decoder.copyWeights(policy);
       decoder.append(
@@ -43,19 +46,15 @@ export class HeapDecoder implements Decoder {
 
   private constructor(
     private readonly heap: Heap,
-    policy: Policy,
+    private readonly config: GptConfig,
     rows: number,
     private readonly capacity: number,
   ) {
-    this.config = policy.gpt.config;
-    const { end } = layout(heap, this.config, rows, capacity, 0);
-    this.memory = heap.allocate(end);
-    this.at = layout(heap, this.config, rows, capacity, this.memory);
+    this.memory = heap.allocate(layout(heap, config, rows, capacity, 0).end);
+    this.at = layout(heap, config, rows, capacity, this.memory);
     this.lengths = new Int32Array(rows);
     this.places = new Int32Array(rows);
   }
-
-  private readonly config: GptConfig;
 
   logits(row: number): Float32Array {
     const V = this.config.vocabularySize;
@@ -188,7 +187,7 @@ function layout({ functions }: Heap, config: GptConfig, rows: number, capacity: 
     inner: take(chunk * 4 * d),
     means: take(chunk),
     scales: take(chunk),
-    scratch: take(functions.cachedAttentionScratchBytes(capacity) / 4),
+    scratch: take(functions.cachedAttentionScratchBytes(capacity, d / heads) / 4),
     end,
   };
 }

@@ -189,7 +189,7 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
   const scratch = wasm._malloc(functions.gemmScratchBytes()) >>> 0;
   if (scratch === 0) throw new Error("the heap has no room for the kernels' work space");
   const allocate = (bytes: number): number => {
-    const space = wasm._malloc(bytes) >>> 0;
+    const space = bytes < 2 ** 31 ? wasm._malloc(bytes) >>> 0 : 0; // a larger number would be cut to 32 bits
     if (space === 0) throw new Error(`the heap has no room for ${bytes} bytes of work space; use a smaller batch`);
     return space;
   };

@@ -7,7 +7,7 @@
  */
 import { softmaxRow, upToTile } from "./attention.as";
 import { edgeBytes, multiplyStrips, packStrips } from "./gemm.as";
-import { tileColumns } from "./tiles.as";
+import { multiplyAdd, tileColumns } from "./tiles.as";
 
 /** How many floats the strips of a matrix [k, n] take. */
 export function stripFloats(k: i32, n: i32): i32 {
@@ -36,7 +36,7 @@ export function embedTokens(
   }
 }
 
-/** y = x·W + bias, or y += x·W + bias with `add`: x [rows, k], W in strips [k, n], y [rows, n]. Scratch: `edgeBytes`. */
+/** y = x·W + bias, or y += x·W + bias with `add`: x [rows, k], W in strips [k, n], y [rows, n]. Scratch as for `cachedAttention`. */
 export function linear(
   x: usize, rows: i32, k: i32, strips: usize, n: i32, bias: usize, add: bool, y: usize, scratch: usize,
 ): void {
@@ -62,9 +62,41 @@ export function cacheFloats(capacity: i32, heads: i32, size: i32): i32 {
   return heads * (upToTile(capacity) * size + capacity * upToTile(size));
 }
 
-/** One row of scores, and an incomplete tile. */
-export function cachedAttentionScratchBytes(capacity: i32): usize {
-  return edgeBytes + (<usize>upToTile(capacity) << 2);
+/** An incomplete tile, one row of scores and one head's output. */
+export function cachedAttentionScratchBytes(capacity: i32, size: i32): usize {
+  return edgeBytes + (<usize>(upToTile(capacity) + upToTile(size)) << 2);
+}
+
+/**
+ * `wide` strips' part of a row times a matrix: y = Σ x[i]·strip[i]. One row alone is one chain of sums, which waits for
+ * itself; several strips at once are several. `wide` is a constant at each place of use.
+ */
+// @ts-ignore: decorator
+@inline
+function rowTimes(wide: i32, x: usize, k: i32, strips: usize, stripBytes: usize, y: usize): void {
+  let b0 = strips, b1 = b0 + stripBytes, b2 = b1 + stripBytes, b3 = b2 + stripBytes;
+  let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0;
+  let h0 = l0, h1 = l0, h2 = l0, h3 = l0;
+  for (; k > 0; k--) {
+    const a = v128.load32_splat(x);
+    x += 4;
+    l0 = multiplyAdd(l0, a, v128.load(b0)); h0 = multiplyAdd(h0, a, v128.load(b0, 16)); b0 += 32;
+    if (wide > 1) { l1 = multiplyAdd(l1, a, v128.load(b1)); h1 = multiplyAdd(h1, a, v128.load(b1, 16)); b1 += 32; }
+    if (wide > 2) { l2 = multiplyAdd(l2, a, v128.load(b2)); h2 = multiplyAdd(h2, a, v128.load(b2, 16)); b2 += 32; }
+    if (wide > 3) { l3 = multiplyAdd(l3, a, v128.load(b3)); h3 = multiplyAdd(h3, a, v128.load(b3, 16)); b3 += 32; }
+  }
+  v128.store(y, l0); v128.store(y, h0, 16);
+  if (wide > 1) { v128.store(y, l1, 32); v128.store(y, h1, 48); }
+  if (wide > 2) { v128.store(y, l2, 64); v128.store(y, h2, 80); }
+  if (wide > 3) { v128.store(y, l3, 96); v128.store(y, h3, 112); }
+}
+
+/** The product of a row x [k] and a matrix of so many strips; y is as long as all of them. */
+function rowTimesStrips(x: usize, k: i32, strips: usize, stripBytes: usize, count: i32, y: usize): void {
+  for (; count >= 4; count -= 4, strips += 4 * stripBytes, y += 128) rowTimes(4, x, k, strips, stripBytes, y);
+  if (count == 3) rowTimes(3, x, k, strips, stripBytes, y);
+  else if (count == 2) rowTimes(2, x, k, strips, stripBytes, y);
+  else if (count == 1) rowTimes(1, x, k, strips, stripBytes, y);
 }
 
 /**
@@ -78,28 +110,29 @@ export function cachedAttention(
   qkv: usize, rows: usize, positions: usize, count: i32, heads: i32, size: i32,
   cache: usize, capacity: i32, out: usize, scratch: usize,
 ): void {
-  const width = <usize>(heads * size) << 2; // bytes
-  const keyBytes = <usize>(upToTile(capacity) * size) << 2;
-  const valueBytes = <usize>(capacity * upToTile(size)) << 2;
+  const bytes = <usize>size << 2;
+  const width = <usize>heads * bytes;
+  const keyBytes = <usize>(upToTile(capacity) * size) << 2, keyStrip = <usize>size << 5;
+  const valueBytes = <usize>(capacity * upToTile(size)) << 2, valueStrip = <usize>capacity << 5;
   const scale: f32 = <f32>1 / sqrt<f32>(<f32>size);
-  const scores = scratch + edgeBytes;
-  for (let i = 0; i < count; i++, qkv += 3 * width, out += width) {
+  const scores = scratch + edgeBytes, mixed = scores + (<usize>upToTile(capacity) << 2);
+  for (let i = 0; i < count; i++, qkv += 2 * width) {
     const position = load<i32>(positions + (<usize>i << 2));
-    const seen = position + 1;
+    const seen = upToTile(position + 1);
     let keys = cache + <usize>load<i32>(rows + (<usize>i << 2)) * (<usize>heads * (keyBytes + valueBytes));
-    for (let h = 0; h < heads; h++, keys += keyBytes + valueBytes) {
+    for (let h = 0; h < heads; h++, qkv += bytes, out += bytes, keys += keyBytes + valueBytes) {
       const values = keys + keyBytes;
-      const q = qkv + (<usize>(h * size) << 2);
-      const keyColumn = keys + (<usize>((position & ~7) * size + (position & 7)) << 2);
+      const key = keys + (<usize>((position & ~7) * size + (position & 7)) << 2);
+      const value = values + (<usize>position << 5);
       for (let c = 0; c < size; c++) {
-        store<f32>(keyColumn + (<usize>c << 5), load<f32>(q + width + (<usize>c << 2)));
-        const strip = values + (<usize>((c & ~7) * capacity) << 2);
-        store<f32>(strip + (<usize>position << 5) + (<usize>(c & 7) << 2), load<f32>(q + 2 * width + (<usize>c << 2)));
+        const at = <usize>c << 2;
+        store<f32>(key + (at << 3), load<f32>(qkv + width + at));
+        store<f32>(value + <usize>(c >> 3) * valueStrip + (at & 31), load<f32>(qkv + 2 * width + at));
       }
-      multiplyStrips(q, 0, 4, keys, <usize>size << 5, 0, 0, scores, 0, 1, upToTile(seen), size, true, scratch);
-      softmaxRow(scores, seen, upToTile(seen), scale);
-      const to = out + (<usize>(h * size) << 2);
-      multiplyStrips(scores, 0, 4, values, <usize>capacity << 5, 0, 0, to, 0, 1, size, seen, true, scratch);
+      rowTimesStrips(qkv, size, keys, keyStrip, seen >> 3, scores);
+      softmaxRow(scores, position + 1, seen, scale);
+      rowTimesStrips(scores, position + 1, values, valueStrip, (size + 7) >> 3, mixed);
+      for (let at: usize = 0; at < bytes; at += 4) store<f32>(out + at, load<f32>(mixed + at));
     }
   }
 }

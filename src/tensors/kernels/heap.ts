@@ -32,7 +32,7 @@ export interface KernelFunctions {
   embedTokens(...addressesAndSizes: number[]): void;
   linear(...addressesAndSizes: number[]): void;
   cacheFloats(capacity: number, heads: number, size: number): number;
-  cachedAttentionScratchBytes(capacity: number): number;
+  cachedAttentionScratchBytes(capacity: number, size: number): number;
   cachedAttention(...addressesAndSizes: number[]): void;
 }
 
