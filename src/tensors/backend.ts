@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { mendCumulativeAxes } from "./cumulative";
+import { mendNegativeAxes } from "./negative-axes";
+import { mendTensorflowGather } from "./tensorflow/gather";
 import { registerWasmKernels } from "./wasm-kernels";
 import { mendWebgpu, openWebgpu } from "./webgpu";
 
@@ -40,7 +41,7 @@ export async function chooseBackend(options: { backend?: BackendName } = {}): Pr
       throw new Error(`unknown tfjs backend "${asked}": expected one of ${backendNames.join(", ")}`);
     }
     try {
-      const started = await start[asked]({ acceptSoftware: true });
+      const started = await startMended(asked, { acceptSoftware: true });
       return { ...started, why: options.backend ? "asked for by option" : "asked for by WORKBOOK_BACKEND" };
     } catch (error) {
       throw new Error(
@@ -51,7 +52,7 @@ export async function chooseBackend(options: { backend?: BackendName } = {}): Pr
   const lacking: string[] = [];
   for (const name of backendNames) {
     try {
-      const started = await start[name]({ acceptSoftware: false });
+      const started = await startMended(name, { acceptSoftware: false });
       return { ...started, why: lacking.length === 0 ? "the first choice" : lacking.join("; ") };
     } catch (error) {
       lacking.push(`no ${name}: ${message(error)}`);
@@ -62,12 +63,19 @@ export async function chooseBackend(options: { backend?: BackendName } = {}): Pr
 
 type Started = Omit<Backend, "why">;
 
+async function startMended(name: BackendName, options: { acceptSoftware: boolean }): Promise<Started> {
+  const started = await start[name](options);
+  mendNegativeAxes(); // last: it goes around whatever kernels there are now
+  return started;
+}
+
 const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promise<Started>> = {
   async tensorflow() {
     // tfjs-node 4.22 calls two functions that Node 23 removed from `util`.
     const util = (await import("node:util")).default as unknown as Record<string, unknown>;
     util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
     util.isArray ??= Array.isArray;
+    process.env.TF_CPP_MIN_LOG_LEVEL ??= "2"; // or the library tells of the processor's instructions at every start
     try {
       await import("@tensorflow/tfjs-node-gpu" as string);
     } catch (error) {
@@ -75,8 +83,13 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
       throw new Error(missing ? "@tensorflow/tfjs-node-gpu is not installed" : firstLine(message(error)));
     }
     await activate("tensorflow");
-    const gpu = (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
-    return { name: "tensorflow", device: gpu ? "CUDA GPU" : "TensorFlow's CPU library", gpu };
+    mendTensorflowGather();
+    const { isUsingGpuDevice, binding } = tf.backend() as unknown as {
+      isUsingGpuDevice: boolean;
+      binding: { TF_Version: string };
+    };
+    const device = `TensorFlow ${binding.TF_Version}, ${isUsingGpuDevice ? "GPU" : "CPU"}`;
+    return { name: "tensorflow", device, gpu: isUsingGpuDevice };
   },
 
   async webgpu(options) {
@@ -109,7 +122,6 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
 async function activate(name: BackendName): Promise<void> {
   if (!(await tf.setBackend(name))) throw new Error(`tfjs could not initialise its ${name} backend`);
   await tf.ready();
-  mendCumulativeAxes();
 }
 
 function isBackendName(name: string): name is BackendName {

@@ -96,6 +96,13 @@ function cases(rng: Random): Case[] {
       out: shape,
     });
   }
+  list.push({
+    what: "gather along the last axis",
+    operation: ([x], [ids]) => tf.gather(x, ids as tf.Tensor1D, -1),
+    plain: ([x], [ids]) => tf.gather(x, ids as tf.Tensor1D, 1),
+    inputs: [normals(rng, [4, 9]), integers(rng, [5], 9)],
+    out: [4, 5],
+  });
   // More summands than a shader binds buffers, as in the norm of many gradients.
   const summands = Array.from({ length: 30 }, () => normals(rng, [3, 5]));
   const total = (terms: tf.Tensor[]): tf.Tensor => terms.reduce((sum, term) => sum.add(term));

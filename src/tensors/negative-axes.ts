@@ -5,12 +5,13 @@ interface Attributes {
 }
 
 /**
- * Makes `tf.cumsum` and `tf.cumprod` take a negative axis, counted from the end, on the current backend: tfjs 4.22 documents
- * it, yet wasm reads beyond its memory, WebGPU fails, and the gradient fails everywhere.
+ * Makes `tf.cumsum`, `tf.cumprod` and `tf.gather` take a negative axis, counted from the end, on the current backend. tfjs
+ * 4.22 documents it, yet a cumulative sum is empty on cpu, reads beyond wasm's memory, fails on WebGPU and has no gradient
+ * anywhere, and gather fails on TensorFlow.
  */
-export function mendCumulativeAxes(): void {
+export function mendNegativeAxes(): void {
   const backendName = tf.getBackend();
-  for (const kernelName of ["Cumsum", "Cumprod"]) {
+  for (const kernelName of ["Cumsum", "Cumprod", "GatherV2"]) {
     const usual = tf.getKernel(kernelName, backendName);
     if (!usual || mended.has(usual.kernelFunc)) continue;
     const kernelFunc: tf.KernelFunc = (call) =>
