@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import path from "node:path";
 import type { Command } from "commander";
 import { shownPath, workspaceAt } from "../workbook/paths";
@@ -12,7 +13,12 @@ export function register(program: Command): void {
   program
     .command("start")
     .description("run all notebooks in order, build the book, print where it is and the named results")
-    .option("--jobs <n>", "notebooks to run at the same time (what they share is trained once)", positive(true), 1)
+    .option(
+      "--jobs <n>",
+      "notebooks to run at the same time (what they share is trained once)",
+      positive(true),
+      Math.min(2, availableParallelism()),
+    )
     .option("--cell-timeout <s>", "seconds a cell may take", positive(false), 900)
     .option("--book <dir>", "folder of the book", "book")
     .action(async (options: { jobs: number; cellTimeout: number; book: string }) => {
