@@ -568,7 +568,7 @@ await show(
         title: `E[r] = ${expectation(logP, rewards).toFixed(2)} for a KL of ${klDivergence(logP, logReference).toFixed(2)} nats`,
         subtitle: `π*: good advice ${percent(share(logP, "good"))}, harmful ${percent(share(logP, "bad"))}; as diverse as ${effectiveAnswers(logP).toFixed(0)} equally likely answers`,
         x: "reward of the answer (to the nearest half)",
-        y: { title: "probability", range: [0, 0.9] },
+        y: { title: "probability", range: [0, 1.03] },
         groups: [
           { name: "reference", logP: logReference, method: "reference" as const },
           { name: "π*", logP: logP, method: "policyGradient" as const },
@@ -730,7 +730,8 @@ compare("envelope", optimalObjective(logReference, rewards, 2) - optimalObjectiv
 // reward gained is twice $\beta$ times that.
 //
 // **$\beta \to 0$**: only the reward counts, and $\pi^*$ gives the answers of the highest reward alone. Where several tie, as four do
-// here, the reference decides how they share.
+// here, the reference decides how they share. (At $\beta = 0$ itself any mixture of the best answers is optimal; training then ends
+// on one of them, farther from the reference than need be.)
 
 // %% id="limits"
 await show(
@@ -940,10 +941,10 @@ compare("ratios", offLine(sampled.logP, rare) > offLine(sampled.logP, common) ? 
 });
 
 // %% [markdown] id="ratios-note"
-// Harmful answers (on the left) stay *above* the line: the gradient stopped caring before they were as rare as $\pi^*$ wants them.
-// Decent answers may lie far *below* it: at $\beta = 0.3$ usually those of one pair of words, pushed down early when better ones
-// came up, and, once rare, slow to return, even by the exact gradient. At $\beta = 1$, where nothing gets that rare, the line fits
-// nearly everywhere.
+// At $\beta = 0.3$ and below, harmful answers (on the left) stay *above* the line: the gradient stopped caring before they were as
+// rare as $\pi^*$ wants them. Decent answers may lie far *below* it: at $\beta = 0.3$ usually those of one pair of words, pushed down
+// early when better ones came up, and, once rare, slow to return, even by the exact gradient. At $\beta = 1$, where nothing gets
+// that rare, the line fits nearly everywhere.
 //
 // So be careful with what "converged" means. $J$ may be within a percent of $J^*$ and the log-ratios of rare answers wrong by
 // several nats. The gap identity says why that is cheap: $\mathrm{KL}(\pi\|\pi^*)$ weighs each answer by $\pi$. Remember it in
