@@ -25,11 +25,17 @@ export const benchTasks: Readonly<Record<string, BenchTask>> = {
     rows: 16,
     columns: 64,
   },
-  "generation, 32 answers": {
+  "generation, 32 answers, advice world": {
     kind: "generation",
     model: { vocabularySize: 242, context: 48, width: 64, layers: 2, heads: 4 },
     rows: 32,
     columns: 30,
+  },
+  "generation, 32 answers, reference GPT": {
+    kind: "generation",
+    model: { vocabularySize: 512, context: 64, width: 128, layers: 4, heads: 4 },
+    rows: 32,
+    columns: 60,
   },
 };
 
