@@ -36,7 +36,7 @@ export class PlainDecoder implements Decoder {
   private readonly padding: tf.Tensor1D;
   private readonly cache: KvCache;
   private position = 0;
-  private values = new Float32Array(0);
+  private values: Float32Array = new Float32Array(0);
 
   private constructor(
     private readonly policy: Policy,
@@ -86,7 +86,7 @@ export class PlainDecoder implements Decoder {
     });
     this.position += columns[0].length;
     try {
-      this.values = (await logits.data()) as Float32Array<ArrayBuffer>;
+      this.values = (await logits.data()) as Float32Array;
     } finally {
       logits.dispose();
     }

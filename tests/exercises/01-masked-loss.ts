@@ -181,7 +181,8 @@ export const exercise: Exercise<typeof maskedLoss> = {
     {
       name: "mean of row means",
       why: "You average each row first, so a token of a short answer counts more. Sum over the whole batch, then divide.",
-      wrong: (logits, targets, mask) => tokenLogProbs(logits, targets).mul(mask).sum(1).div(mask.sum(1)).mean<tf.Scalar>().neg(),
+      wrong: (logits, targets, mask) =>
+        tokenLogProbs(logits, targets).mul(mask).sum(1).div(mask.sum(1)).mean<tf.Scalar>().neg(),
     },
     {
       name: "last token dropped",
