@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { existsSync, readdirSync } from "node:fs";
+import { numbersFrom, readBufferNow, watchDawn } from "./webgpu-read";
 
 /** What `requestAdapter` of Dawn, the WebGPU implementation in the package `webgpu`, answers with. */
 interface GpuEntry {
@@ -28,6 +29,7 @@ export async function openWebgpu({
   } catch {
     throw new Error("the package webgpu is not installed");
   }
+  watchDawn();
   const gpu = (entry ??= dawn.create([]));
   const adapter = await gpu.requestAdapter();
   if (!adapter) {
@@ -65,7 +67,7 @@ interface WebgpuBackend {
       listener: (event: { error: { message: string }; preventDefault?(): void }) => void,
     ): void;
   };
-  tensorMap: { get(id: object): { values: unknown; dtype: string } | undefined };
+  tensorMap: { get(id: object): { values: unknown; dtype: tf.DataType; resource: unknown } | undefined };
   read(id: object): Promise<unknown>;
   readSync(id: object): unknown;
   disposeData(id: object): void;
@@ -78,37 +80,40 @@ export function mendWebgpu(): void {
   const backend = tf.backend() as unknown as WebgpuBackend;
   if (mended.has(backend)) return;
   mended.add(backend);
-  failAtReadBack(backend);
+  mendReading(backend);
   replace("AddN", addInGroups);
   replace("Cumsum", sumForwards);
   replace("Cumprod", sumForwards);
 }
 
 /**
- * A GPU reports an invalid command later and elsewhere, and tfjs goes on with what happens to lie in memory; here the next
- * read-back fails with the report. And values that lie on the GPU cannot be had at once: tfjs reads them through a
- * browser's canvas, so here the error says what to write instead.
+ * Reading, with what goes wrong on the way: a GPU reports an invalid command later and elsewhere, and tfjs goes on with what
+ * happens to lie in memory; here the next read-back fails with the report. And `dataSync` works.
  */
-function failAtReadBack(backend: WebgpuBackend): void {
+function mendReading(backend: WebgpuBackend): void {
   const { read, readSync } = backend;
   let fault: string | undefined;
   backend.device.addEventListener("uncapturederror", (event) => {
     event.preventDefault?.(); // or Dawn prints each
     fault ??= event.error.message;
   });
-  backend.read = async (id) => {
-    const values = await read.call(backend, id);
+  const checked = <T>(values: T): T => {
     if (fault === undefined) return values;
     const message = fault;
     fault = undefined;
     throw new Error(`the GPU refused a command, so the values computed since are void: ${message}`);
   };
+  backend.read = async (id) => checked(await read.call(backend, id));
   backend.readSync = (id) => {
     const tensor = backend.tensorMap.get(id);
-    if (tensor && tensor.values == null && tensor.dtype !== "string" && tensor.dtype !== "complex64") {
-      throw new Error("values on the GPU cannot be read at once: write `await tensor.data()` in place of dataSync()");
+    if (!tensor || tensor.values != null || tensor.dtype === "string" || tensor.dtype === "complex64") {
+      return readSync.call(backend, id);
     }
-    return readSync.call(backend, id);
+    const bytes = readBufferNow(backend, tensor.resource);
+    checked(bytes);
+    if (!bytes) throw new Error("these values on the GPU cannot be read at once: write `await tensor.data()`");
+    tensor.values = numbersFrom(bytes, tensor.dtype);
+    return tensor.values;
   };
 }
 

@@ -13,8 +13,8 @@ export type Answer =
       operations: Computed[];
       /** What a stage did, or the error it ended with. */
       stages: Record<string, StageReport | string>;
-      /** What `dataSync` says where values cannot be read at once. */
-      dataSync: string;
+      /** What `dataSync` gives of values that were just computed. */
+      dataSync: number[][];
       /** What reading says after a command that the GPU cannot obey. */
       refused: string;
     };
@@ -32,15 +32,24 @@ async function main(name: BackendName): Promise<Answer> {
     reports[stage] = await run().catch((error: Error) => error.stack ?? String(error));
   }
   const operations = await compareOperations(name);
-  const square = tf.tidy(() => tf.matMul(tf.ones([40, 40]), tf.ones([40, 40])));
-  let dataSync: string;
-  try {
-    dataSync = String(square.dataSync()[0]);
-  } catch (error) {
-    dataSync = (error as Error).message;
-  }
+  const dataSync = readAtOnce();
   const refused = name === "webgpu" ? await refusal() : "";
   return { started: true, device, gpu, operations, stages: reports, dataSync, refused };
+}
+
+/** Sums and products of whole numbers, so exact: floats, integers, truths; many values, and one after the other. */
+function readAtOnce(): number[][] {
+  return tf.tidy(() => {
+    const ones = tf.ones([300, 700]);
+    const product = tf.matMul(ones, ones, false, true); // 300 × 300 of 700
+    const counted = product.toInt().add(tf.range(0, 300, 1, "int32"));
+    const results = [
+      product.sum(0),
+      counted.slice([7, 290]),
+      counted.greater(tf.scalar(998, "int32")).slice([0, 296], [1, 4]),
+    ];
+    return results.map((tensor) => Array.from(tensor.flatten().dataSync()).slice(0, 10));
+  });
 }
 
 async function refusal(): Promise<string> {
