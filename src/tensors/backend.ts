@@ -27,8 +27,8 @@ export function describeBackend({ name, device, why }: Backend): string {
 }
 
 /**
- * Chooses and starts the tfjs backend. Order: `tensorflow` where its native library loads, else `webgpu` where a
- * hardware adapter answers, else `wasm`, else `cpu`. The option, or the environment variable WORKBOOK_BACKEND, forces
+ * Chooses and starts the tfjs backend. Order: `tensorflow` where its native library loads and finds a GPU, else `webgpu`
+ * where a hardware adapter answers, else `wasm`, else `cpu`. The option, or the environment variable WORKBOOK_BACKEND, forces
  * one; a forced backend that cannot start is an error, never a silent fallback.
  */
 export async function chooseBackend(options: { backend?: BackendName } = {}): Promise<Backend> {
@@ -70,11 +70,11 @@ async function startMended(name: BackendName, options: { acceptSoftware: boolean
 }
 
 const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promise<Started>> = {
-  async tensorflow() {
+  async tensorflow({ acceptSoftware }) {
     // tfjs-node 4.22 calls two functions that Node 23 removed from `util`.
     const util = (await import("node:util")).default as unknown as Record<string, unknown>;
     util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-    util.isArray ??= Array.isArray;
+    util.isArray = Array.isArray; // Node 22 warns of its own
     process.env.TF_CPP_MIN_LOG_LEVEL ??= "2"; // or the library tells of the processor's instructions at every start
     try {
       await import("@tensorflow/tfjs-node-gpu" as string);
@@ -82,12 +82,15 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
       const missing = /Cannot find (package|module)/.test(message(error));
       throw new Error(missing ? "@tensorflow/tfjs-node-gpu is not installed" : firstLine(message(error)));
     }
-    await activate("tensorflow");
-    mendTensorflowGather();
-    const { isUsingGpuDevice, binding } = tf.backend() as unknown as {
+    const { isUsingGpuDevice, binding } = tf.findBackend("tensorflow") as unknown as {
       isUsingGpuDevice: boolean;
       binding: { TF_Version: string };
     };
+    if (!isUsingGpuDevice && !acceptSoftware) {
+      throw new Error(`TensorFlow ${binding.TF_Version} finds no GPU, and wasm outruns it on the processor`);
+    }
+    await activate("tensorflow");
+    mendTensorflowGather();
     const device = `TensorFlow ${binding.TF_Version}, ${isUsingGpuDevice ? "GPU" : "CPU"}`;
     return { name: "tensorflow", device, gpu: isUsingGpuDevice };
   },

@@ -84,6 +84,10 @@ async function backend(name: "tensorflow" | "webgpu" | "wasm" | "cpu"): Promise<
       data: { ...result.data, software },
     };
   }
+  if (name === "tensorflow" && result.data.gpu !== true) {
+    const detail = `${result.detail}: wasm outruns it on the processor, so not chosen`;
+    return { ...base, status: "warn", detail, data: result.data };
+  }
   return { ...base, status: "ok", detail: result.detail, data: result.data };
 }
 
@@ -97,21 +101,16 @@ const backendRemedies = {
 /** npm drops an optional package whose download fails without a word, so this says it. */
 function tensorflowPackageFault(): { detail: string; remedy: string } | undefined {
   const folder = join(repositoryRoot, "node_modules/@tensorflow/tfjs-node-gpu");
+  const remedy = "for TensorFlow, with CUDA or without: npm run build:tensorflow (see README)";
   if (!existsSync(folder)) {
-    return {
-      detail: "@tensorflow/tfjs-node-gpu is not installed: its native library could not be downloaded or built",
-      remedy:
-        "for CUDA, or for TensorFlow's faster CPU library: npm install --no-save --loglevel=info @tensorflow/tfjs-node-gpu@4.22.0 " +
-        "(needs storage.googleapis.com, or a mirror named by TFJS_NODE_BASE_URI)",
-    };
+    return { detail: "@tensorflow/tfjs-node-gpu is not installed: its library could not be downloaded", remedy };
   }
-  const libraries = join(folder, "deps/lib");
-  if (existsSync(libraries) && readdirSync(libraries).some((file) => /tensorflow/.test(file))) return undefined;
-  return {
-    detail: "@tensorflow/tfjs-node-gpu is installed without its native library",
-    remedy: `fetch it: cd ${folder} && node scripts/install.js gpu download`,
-  };
+  const builds = join(folder, "lib"); // one folder for each version of Node's native interface
+  const built = existsSync(builds) && readdirSync(builds).some((napi) => existsSync(join(builds, napi, addon)));
+  return built ? undefined : { detail: "@tensorflow/tfjs-node-gpu is installed without its native library", remedy };
 }
+
+const addon = "tfjs_binding.node";
 
 async function chosenBackend(): Promise<Finding> {
   const result = await runProbe("chosen");

@@ -61,7 +61,7 @@ function main(): void {
     run(process.execPath, ["--require", "tsx/cjs", "--eval", trial], "see the message").trim().split("\n").at(-1),
   );
   console.log(
-    "WORKBOOK_BACKEND=tensorflow asks for it; without that it is the first choice. `npm ci` removes it again.",
+    "WORKBOOK_BACKEND=tensorflow asks for it; where it finds a GPU it is the first choice. `npm ci` removes it.",
   );
 }
 
