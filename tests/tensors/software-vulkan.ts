@@ -7,7 +7,7 @@ import path from "node:path";
  */
 export function softwareVulkan(): Record<string, string> | undefined {
   const named = process.env.VK_ICD_FILENAMES;
-  if (named && existsSync(named)) return {};
+  if (named && /swiftshader|lvp/i.test(named) && existsSync(named)) return {};
   for (const folder of ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/usr/lib64/chromium-browser"]) {
     const driver = path.join(folder, "vk_swiftshader_icd.json");
     if (!existsSync(driver)) continue;
