@@ -1,12 +1,7 @@
+export { escapeHtml } from "../table";
+
 /** A warning about one place of the book: what could not be shown as it was meant. */
 export type Warn = (message: string) => void;
-
-const entities: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-
-/** Text as HTML: safe between tags and inside a quoted attribute. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character]);
-}
 
 /**
  * A value as JSON that can stand inside `<script type="application/json">`: no `<` is left, so that no string of the
