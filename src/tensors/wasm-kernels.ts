@@ -1,10 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import * as v8 from "node:v8";
+import { compileModule, kernelModules, type KernelModule } from "./kernels/compile";
 import { type FusedKernel, fusedKernels } from "./kernels/fused";
 import type { Heap, HeapKernel, KernelFunctions } from "./kernels/heap";
 import { replacements } from "./kernels/replacements";
+import { digest, joinsVectors, selfTestBytes } from "./kernels/self-test";
 
 /**
  * The course's WebAssembly kernels, put over tfjs' wasm backend and working on its heap. This is the only file that
@@ -13,8 +13,8 @@ import { replacements } from "./kernels/replacements";
  * kernels and the description says so.
  */
 
-/** `relaxed`: SIMD with fused multiply-add; `simd`: without; `stock`: tfjs' own kernels. */
-export type KernelBuild = "relaxed" | "simd" | "stock";
+/** A module of ours (kernels/compile.ts), or `stock`: tfjs' own kernels. */
+export type KernelBuild = KernelModule | "stock";
 
 /** The version of tfjs whose private parts are used here. */
 export const supportedVersion = "4.22.0";
@@ -37,11 +37,17 @@ export function registerWasmKernels(options: { build?: KernelBuild } = {}): stri
   if (unlike.length > 0)
     return `${describe("stock")} (the course's kernels need tfjs ${supportedVersion}: ${unlike.join("; ")})`;
   const lacking: string[] = [];
-  for (const build of options.build ? [options.build] : (["relaxed", "simd"] as const)) {
+  for (const build of options.build ? [options.build] : kernelModules) {
     try {
-      const module = compile(build);
+      const module = compileModule(build);
       const heap = attach(backend, module);
-      testProduct(backend, heap);
+      try {
+        testProduct(backend, heap);
+        if (build === "wide") testWide(backend, heap);
+      } catch (error) {
+        backend.wasm._free(heap.scratch);
+        throw error;
+      }
       current = { build, module, backend, heap };
       for (const [name, kernel] of Object.entries(replacements)) replace(name, kernel);
       for (const [name, kernel] of Object.entries(fusedKernels)) replace(fusedName(name as FusedKernel), kernel);
@@ -126,7 +132,8 @@ export function adamwInPlace(
 
 function describe(build: KernelBuild): string {
   if (build === "stock") return "WebAssembly, tfjs' own kernels, one thread";
-  return `WebAssembly SIMD${build === "relaxed" ? " with fused multiply-add" : ""}, one thread`;
+  const vectors = build === "wide" ? ", vectors joined to 256 bits," : "";
+  return `WebAssembly SIMD${vectors}${build === "simd" ? "" : " with fused multiply-add"}, one thread`;
 }
 
 interface WasmBackend {
@@ -165,21 +172,6 @@ function differences(backend: WasmBackend): string[] {
     ["refCount", typeof backend.refCount === "function"],
   ];
   return parts.filter(([, present]) => !present).map(([name]) => `${name} is missing`);
-}
-
-/**
- * Node 20's V8 knows the relaxed instructions, in their final encoding, but only behind a flag. The flag is set for the
- * moment of compiling this one module: a module keeps the features it was compiled with.
- */
-function compile(build: KernelBuild): WebAssembly.Module {
-  const bytes = readFileSync(join(__dirname, "kernels", `${build}.wasm`));
-  if (build !== "relaxed" || WebAssembly.validate(bytes)) return new WebAssembly.Module(bytes);
-  v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
-  try {
-    return new WebAssembly.Module(bytes);
-  } finally {
-    v8.setFlagsFromString("--no-experimental-wasm-relaxed-simd");
-  }
 }
 
 function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
@@ -273,5 +265,21 @@ function testProduct(backend: WasmBackend, { functions, scratch }: Heap): void {
     }
   } finally {
     backend.wasm._free(address);
+  }
+}
+
+/** Only where the engine joins vectors is this module faster; and it must then give the bits that the other one gives. */
+function testWide(backend: WasmBackend, { functions, scratch }: Heap): void {
+  const { wasm } = backend;
+  const { memory } = wasm.asm;
+  const space = wasm._malloc(selfTestBytes) >>> 0;
+  try {
+    if (!joinsVectors(functions, space, scratch)) throw new Error("this processor or engine does not join vectors");
+    const relaxed = new WebAssembly.Instance(compileModule("relaxed"), { env: { memory } });
+    const expected = digest(relaxed.exports as unknown as KernelFunctions, memory, space, scratch);
+    const given = digest(functions, memory, space, scratch);
+    if (!given.every((bits, i) => bits === expected[i])) throw new Error("joined vectors gave other numbers");
+  } finally {
+    wasm._free(space);
   }
 }

@@ -12,6 +12,7 @@ export const compilerVersion = "0.28.20";
 const builds = {
   simd: [],
   relaxed: ["--enable", "relaxed-simd", "--use", "RELAXED=1"],
+  wide: ["--enable", "relaxed-simd", "--use", "RELAXED=1", "--use", "WIDE=1"],
 };
 
 /** The modules by name, as bytes, without writing them. Throws with the compiler's messages. */
