@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as v8 from "node:v8";
+import { withSharedMemory } from "./shared-memory";
 
 /**
  * The modules built from index.as.ts, best first. `wide`: for an engine that joins two 128-bit vectors into one of 256
@@ -15,9 +16,13 @@ export type KernelModule = (typeof kernelModules)[number];
  */
 export const versionsThatJoin = [24, 25, 26];
 
-/** Compiles a committed module. Throws where this machine or this version of Node cannot run it. */
-export function compileModule(name: KernelModule): WebAssembly.Module {
-  const bytes = readFileSync(join(__dirname, `${name}.wasm`));
+/**
+ * Compiles a committed module, for memory that is shared between threads or not. Throws where this machine or this version of
+ * Node cannot run it.
+ */
+export function compileModule(name: KernelModule, { shared = false } = {}): WebAssembly.Module {
+  const file = readFileSync(join(__dirname, `${name}.wasm`));
+  const bytes = shared ? withSharedMemory(file) : file;
   if (name === "wide") {
     const version = Number(process.versions.node.split(".")[0]);
     if (!versionsThatJoin.includes(version)) {

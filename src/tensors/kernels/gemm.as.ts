@@ -169,15 +169,15 @@ function copyStrided(
   }
 }
 
-/** `batch` products into C [batch, m, n]; the strides between matrices are in floats, 0 where one matrix serves all. */
+/** `batch` products into C [batch, m, n] with rows `cRow` apart; the strides between matrices are in floats, 0 where one matrix serves all. */
 export function batchGemm(
   batch: i32, a: usize, aBatch: usize, aRow: usize, aColumn: usize, b: usize, bBatch: usize, bRow: usize, bColumn: usize,
-  c: usize, m: i32, n: i32, k: i32, scratch: usize,
+  c: usize, cRow: usize, m: i32, n: i32, k: i32, scratch: usize,
 ): void {
   for (let i = 0; i < batch; i++) {
-    gemm(a, aRow, aColumn, b, bRow, bColumn, c, n, m, n, k, false, scratch);
+    gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, m, n, k, false, scratch);
     a += aBatch << 2;
     b += bBatch << 2;
-    c += (<usize>m * <usize>n) << 2;
+    c += (<usize>m * cRow) << 2;
   }
 }

@@ -12,3 +12,8 @@ export { exp, tanh } from "./elementwise.as";
 export {
   cacheFloats, cachedAttention, cachedAttentionScratchBytes, embedTokens, linear, packWeights, stripFloats,
 } from "./generation.as";
+// Variables, that they may not be taken for constants.
+export {
+  highest, inverseLog2, log2High, log2Low, lowest, one, rounding, term1, term2, term3, term4, term5, term6,
+} from "./maths.as";
+export { cubic, threeCubic, twice } from "./gelu.as";

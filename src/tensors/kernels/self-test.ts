@@ -48,7 +48,7 @@ export function digest(
       ],
     ]) {
       const [a, b, c] = [take(m * k), take(k * n), result(m * n)];
-      functions.batchGemm(1, a, 0, ...aStrides, b, 0, ...bStrides, c, m, n, k, scratch);
+      functions.batchGemm(1, a, 0, ...aStrides, b, 0, ...bStrides, c, n, m, n, k, scratch);
     }
   }
   const [rows, width] = [5, 27];
@@ -90,7 +90,7 @@ export function joinsVectors(functions: KernelFunctions, start: number, scratch:
     let best = Infinity;
     for (let round = 0; round < 12; round++) {
       const begun = performance.now();
-      functions.batchGemm(1, start, 0, k, 1, b, 0, n, 1, c, m, n, k, scratch);
+      functions.batchGemm(1, start, 0, k, 1, b, 0, n, 1, c, n, m, n, k, scratch);
       best = Math.min(best, performance.now() - begun);
     }
     return best;
