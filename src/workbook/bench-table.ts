@@ -12,10 +12,11 @@ const baselines: readonly (readonly [string, ContenderName])[] = [
 ];
 
 /** A report as text: for each task a table, whose ratios are of tokens a second; above 1 is faster than the one named. */
-export function describeBench({ machine, contenders, ceilings, rows, runs, costCurve }: BenchReport): string {
+export function describeBench({ machine, load, contenders, ceilings, rows, runs, costCurve }: BenchReport): string {
   const { cpu, cores, memoryGiB, node, platform, tfjs } = machine;
   const lines = [
     `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node}, tfjs ${tfjs}`,
+    `  load before: ${load.toFixed(1)}${load > 0.5 ? "; others were at work, and what uses every core suffers most from that" : ""}`,
     ...Object.entries(contenders).map(([name, description]) => {
       const ceiling = ceilings[name as ContenderName];
       const product = ceiling === undefined ? "" : `; matrix products at up to ${gigaflops(ceiling)} GFLOP/s`;

@@ -52,6 +52,8 @@ export interface BenchRun {
 
 export interface BenchReport {
   machine: { cpu: string; cores: number; memoryGiB: number; node: string; platform: string; tfjs: string };
+  /** Processes that wanted a core in the minute before: above 0 the machine was not ours alone. */
+  load: number;
   rounds: number;
   /** What each contender is, or what it lacks. */
   contenders: Partial<Record<ContenderName, string>>;

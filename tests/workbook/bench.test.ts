@@ -76,6 +76,7 @@ describe("the benchmark", () => {
 describe("the benchmark's table", () => {
   const report: BenchReport = {
     machine: { cpu: "Abacus", cores: 2, memoryGiB: 1, node: "v20", platform: "linux x64", tfjs: "4.22.0" },
+    load: 1.26,
     rounds: 3,
     contenders: { "wasm stock": "slow", "wasm 1 thread": "fast", webgpu: "no GPU", "pytorch 2 threads": "PyTorch" },
     ceilings: { "wasm 1 thread": 5e10 },
@@ -111,6 +112,7 @@ describe("the benchmark's table", () => {
 
   it("says what each contender is, or lacks, and what kept it from one task", () => {
     assert.match(text, /^Abacus, 2 cores, 1 GiB, linux x64; Node v20, tfjs 4\.22\.0$/m);
+    assert.match(text, /load before: 1\.3; others were at work/);
     assert.match(text, /wasm 1 thread: fast; matrix products at up to 50\.0 GFLOP\/s/);
     assert.equal(text.match(/no GPU/g)!.length, 1);
     assert.match(text, /without wasm 1 thread: out of memory/);
