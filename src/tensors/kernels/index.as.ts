@@ -9,6 +9,5 @@ export { tokenLogProbs, tokenLogProbsGradient } from "./log-probs.as";
 export { adamw, total } from "./adamw.as";
 export { sumAxis } from "./sum.as";
 export { exp, tanh } from "./elementwise.as";
-export {
-  cacheFloats, cachedAttention, cachedAttentionScratchBytes, embedTokens, linear, packWeights, stripFloats,
-} from "./generation.as";
+export { cacheFloats, decodeScratchBytes, decodeStep, modelWords, packWeights, stripFloats } from "./generation.as";
+export { drawScratchBytes, drawTokens } from "./sampling.as";

@@ -1,0 +1,120 @@
+/** Inverse transform sampling from rows of logits: the arithmetic of `draw` (models/draw.ts), operation by operation. */
+
+/** Half of what is added to the logit of a token that is no action (`impossible` in models/policy.ts). */
+const leastPossible: f64 = -5e8;
+
+/** How much scratch memory `drawTokens` needs. */
+export function drawScratchBytes(V: i32): usize {
+  return <usize>(V + 1) << 3;
+}
+
+/**
+ * eˣ for −708 ≤ x ≤ 0 as Math.exp computes it in V8 (fdlibm's e_exp.c, but for the few numbers that lie within 10⁻⁶ of where
+ * it rounds n the other way, or within 2⁻²⁸ of 0): x = n·ln 2 + r with ln 2 in two parts, e^r by a rational function, times
+ * 2ⁿ. No multiplication is fused with an addition, or the last bits would differ.
+ */
+// @ts-ignore: decorator
+@inline
+function exp2(x: v128): v128 {
+  // Added to 1.5·2⁵², a number is rounded to a whole one, which stands in the low bits.
+  const shifted = f64x2.add(f64x2.mul(x, f64x2.splat(1.44269504088896338700)), f64x2.splat(6755399441055744));
+  const n = f64x2.sub(shifted, f64x2.splat(6755399441055744));
+  const high = f64x2.sub(x, f64x2.mul(n, f64x2.splat(6.93147180369123816490e-1)));
+  const low = f64x2.mul(n, f64x2.splat(1.90821492927058770002e-10));
+  const r = f64x2.sub(high, low);
+  const t = f64x2.mul(r, r);
+  let p = f64x2.add(f64x2.splat(-1.65339022054652515390e-6), f64x2.mul(t, f64x2.splat(4.13813679705723846039e-8)));
+  p = f64x2.add(f64x2.splat(6.61375632143793436117e-5), f64x2.mul(t, p));
+  p = f64x2.add(f64x2.splat(-2.77777777770155933842e-3), f64x2.mul(t, p));
+  p = f64x2.add(f64x2.splat(1.66666666666666019037e-1), f64x2.mul(t, p));
+  const c = f64x2.sub(r, f64x2.mul(t, p));
+  const quotient = f64x2.div(f64x2.mul(r, c), f64x2.sub(f64x2.splat(2), c));
+  const y = f64x2.sub(f64x2.splat(1), f64x2.sub(f64x2.sub(low, quotient), high));
+  return i64x2.add(y, i64x2.shl(shifted, 52));
+}
+
+/**
+ * For each of `count` rows of V logits: the token at which the row's number in [0, 1) falls, its weight and the sum of all
+ * weights; at temperature 0 the first of the most probable, and 1 and 1. The token is −1 where a logit is not a number or
+ * no weights come of them: `draw` says what is wrong.
+ */
+export function drawTokens(
+  logits: usize, count: i32, V: i32, temperature: f64, uniforms: usize,
+  tokens: usize, weights: usize, totals: usize, scratch: usize,
+): void {
+  for (let i = 0; i < count; i++) {
+    const highest = highestOf(logits, V);
+    let token = -1;
+    let weight: f64 = 1, total: f64 = 1;
+    if (abs(highest) < Infinity) {
+      if (temperature == 0) {
+        token = 0;
+        while (load<f32>(logits + (<usize>token << 2)) != highest) token++;
+      } else {
+        total = weigh(logits, V, highest, temperature, scratch);
+        if (total > 0) {
+          token = tokenAt(load<f64>(uniforms + (<usize>i << 3)) * total, scratch, V);
+          weight = load<f64>(scratch + (<usize>token << 3));
+        }
+      }
+    }
+    store<i32>(tokens + (<usize>i << 2), token);
+    store<f64>(weights + (<usize>i << 3), weight);
+    store<f64>(totals + (<usize>i << 3), total);
+    logits += <usize>V << 2;
+  }
+}
+
+/** The highest logit, NaN if one of them is. */
+function highestOf(logits: usize, V: i32): f32 {
+  const end = logits + (<usize>V << 2);
+  let highest: f32 = -Infinity;
+  if (V >= 4) {
+    let high = v128.load(logits), bad = f32x4.ne(high, high);
+    for (; logits + 16 <= end; logits += 16) {
+      const x = v128.load(logits);
+      high = f32x4.pmax(high, x);
+      bad = v128.or(bad, f32x4.ne(x, x));
+    }
+    if (v128.any_true(bad)) return NaN;
+    highest = max(
+      max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)),
+      max(f32x4.extract_lane(high, 2), f32x4.extract_lane(high, 3)),
+    );
+  }
+  for (; logits < end; logits += 4) highest = max(highest, load<f32>(logits)); // `max` keeps a NaN
+  return highest;
+}
+
+/** weights[v] = e^((logit − highest) / temperature), 0 for what is no action and below 1e-307; returns their sum. */
+function weigh(logits: usize, V: i32, highest: f32, temperature: f64, weights: usize): f64 {
+  const highest2 = f64x2.splat(<f64>highest), temperature2 = f64x2.splat(temperature);
+  const least = f64x2.splat(leastPossible), smallest = f64x2.splat(-708);
+  let total: f64 = 0;
+  for (let v = 0; v < V; v += 2) {
+    let pair = v128.load64_zero(logits);
+    if (v + 1 == V) pair = f32x4.replace_lane(v128.load32_zero(logits), 1, -Infinity);
+    const logit = f64x2.promote_low_f32x4(pair);
+    let x = f64x2.sub(logit, highest2);
+    if (temperature != 1) x = f64x2.div(x, temperature2);
+    const possible = v128.and(f64x2.ge(logit, least), f64x2.ge(x, smallest));
+    const weight = v128.and(exp2(f64x2.pmax(x, smallest)), possible);
+    v128.store(weights, weight);
+    total += f64x2.extract_lane(weight, 0); // one by one, in the order of the tokens, as `draw` does
+    total += f64x2.extract_lane(weight, 1);
+    logits += 8;
+    weights += 16;
+  }
+  return total;
+}
+
+/** The token in whose part of [0, total) a number falls, or the last that has any. */
+function tokenAt(left: f64, weights: usize, V: i32): i32 {
+  for (let v = 0; v < V; v++) {
+    left -= load<f64>(weights + (<usize>v << 3));
+    if (left < 0) return v;
+  }
+  let last = V - 1;
+  while (load<f64>(weights + (<usize>last << 3)) == 0) last--;
+  return last;
+}
