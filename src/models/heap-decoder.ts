@@ -222,7 +222,7 @@ function layout({ functions }: Heap, config: GptConfig, rows: number, capacity: 
     drawnTokens: take(rows),
     drawnWeights: take(2 * rows),
     drawnTotals: take(2 * rows),
-    scratch: take(functions.decodeScratchBytes(V, d, capacity, chunk) / 4),
+    scratch: take(functions.decodeScratchBytes(V, d, heads, capacity, chunk) / 4),
     end,
   };
 }

@@ -5,10 +5,11 @@
  * added to. Tokens are given by their row of the batch and their position in it, so that rows may have any length and
  * those that ended are simply not named again. A token's numbers do not depend on which others there are.
  */
-import { softmaxRow, upToTile } from "./attention.as";
+import { upToTile } from "./attention.as";
 import { gelu } from "./gelu.as";
 import { edgeBytes, multiplyStrips, packStrips } from "./gemm.as";
 import { layerNorm } from "./layer-norm.as";
+import { exp4, max4, sum4 } from "./maths.as";
 import { drawScratchBytes, drawTokens } from "./sampling.as";
 import { multiplyAdd, tileColumns } from "./tiles.as";
 
@@ -88,8 +89,8 @@ export function cacheFloats(capacity: i32, heads: i32, size: i32): i32 {
 // The parts of the work space of a step.
 // @ts-ignore: decorator
 @inline
-function attentionBytes(capacity: i32): usize {
-  return edgeBytes + (<usize>upToTile(capacity) << 2);
+function attentionBytes(capacity: i32, heads: i32): usize {
+  return edgeBytes + (<usize>(heads * upToTile(capacity)) << 2);
 }
 
 // @ts-ignore: decorator
@@ -99,10 +100,10 @@ function upToVector(bytes: usize): usize {
 }
 
 /** How much scratch memory a step of so many tokens needs. */
-export function decodeScratchBytes(V: i32, width: i32, capacity: i32, count: i32): usize {
+export function decodeScratchBytes(V: i32, width: i32, heads: i32, capacity: i32, count: i32): usize {
   const n = <usize>count, d = <usize>width;
   // Two lists of tokens, means and scales; x, qkv and inner; what the heads put together, the last one's strip maybe incomplete.
-  return attentionBytes(capacity) + upToVector(drawScratchBytes(V)) + upToVector((n * (4 + 9 * d) + 8) << 2);
+  return attentionBytes(capacity, heads) + upToVector(drawScratchBytes(V)) + upToVector((n * (4 + 9 * d) + 8) << 2);
 }
 
 /**
@@ -116,7 +117,7 @@ export function decodeStep(at: usize, first: i32, count: i32, scratch: usize): v
   const V = model.vocabularySize, width = model.width, heads = model.heads, layers = model.layers;
   const places = model.places + offset;
   let rows = model.rows + offset, positions = model.positions + offset;
-  const draws = scratch + attentionBytes(model.capacity);
+  const draws = scratch + attentionBytes(model.capacity, heads);
   const lists = draws + upToVector(drawScratchBytes(V));
   const list = <usize>count << 2, stream = <usize>width * list;
   const means = lists + 2 * list, scales = means + list;
@@ -273,10 +274,50 @@ function rowTimes(wide: i32, x: usize, k: i32, strips: usize, stripBytes: usize,
 
 /** The product of a row x [k] and a matrix of so many strips; y is as long as all of them. */
 function rowTimesStrips(x: usize, k: i32, strips: usize, stripBytes: usize, count: i32, y: usize): void {
-  for (; count >= 4; count -= 4, strips += 4 * stripBytes, y += 128) rowTimes(4, x, k, strips, stripBytes, y);
-  if (count == 3) rowTimes(3, x, k, strips, stripBytes, y);
-  else if (count == 2) rowTimes(2, x, k, strips, stripBytes, y);
-  else if (count == 1) rowTimes(1, x, k, strips, stripBytes, y);
+  while (count > 0) {
+    if (count == 3 || count > 4) {
+      rowTimes(3, x, k, strips, stripBytes, y);
+      count -= 3; strips += 3 * stripBytes; y += 96;
+    } else if (count > 1) {
+      rowTimes(2, x, k, strips, stripBytes, y);
+      count -= 2; strips += 2 * stripBytes; y += 64;
+    } else {
+      rowTimes(1, x, k, strips, stripBytes, y);
+      count -= 1;
+    }
+  }
+}
+
+/**
+ * softmax(scale·row) over the first `count` elements, zeros after them up to a whole tile: the numbers of `softmaxRow`, with
+ * two vectors at a time for short rows.
+ */
+function softmax(row: usize, count: i32, scale: f32): void {
+  const last = row + (<usize>((count - 1) & ~7) << 2);
+  // Whole vectors are written, not single elements: loads of vectors would have to wait for those.
+  const none = f32x4.splat(-Infinity), inLast = i32x4.splat(((count - 1) & 7) + 1);
+  v128.store(last, v128.bitselect(v128.load(last), none, i32x4.lt_s(i32x4(0, 1, 2, 3), inLast)));
+  v128.store(last, v128.bitselect(v128.load(last, 16), none, i32x4.lt_s(i32x4(4, 5, 6, 7), inLast)), 16);
+  let low = v128.load(row), high = v128.load(row, 16);
+  for (let at = row + 32; at <= last; at += 32) {
+    low = f32x4.pmax(v128.load(at), low);
+    high = f32x4.pmax(v128.load(at, 16), high);
+  }
+  const highest = f32x4.splat(max4(f32x4.pmax(low, high)));
+  const scale4 = f32x4.splat(scale);
+  let sum = f32x4.splat(0);
+  for (let at = row; at <= last; at += 32) {
+    low = exp4(f32x4.mul(f32x4.sub(v128.load(at), highest), scale4));
+    high = exp4(f32x4.mul(f32x4.sub(v128.load(at, 16), highest), scale4));
+    sum = f32x4.add(f32x4.add(sum, low), high);
+    v128.store(at, low);
+    v128.store(at, high, 16);
+  }
+  const inverse = f32x4.splat(<f32>1 / sum4(sum));
+  for (let at = row; at <= last; at += 32) {
+    v128.store(at, f32x4.mul(v128.load(at), inverse));
+    v128.store(at, f32x4.mul(v128.load(at, 16), inverse), 16);
+  }
 }
 
 /**
@@ -297,10 +338,16 @@ function attend(
     const position = load<i32>(positions + (<usize>i << 2));
     const seen = upToTile(position + 1);
     let keys = cache + <usize>load<i32>(rows + (<usize>i << 2)) * (<usize>heads * (keyBytes + valueBytes));
-    for (let h = 0; h < heads; h++, qkv += bytes, out += bytes, keys += keyBytes + valueBytes) {
-      rowTimesStrips(qkv, size, keys, keyStrip, seen >> 3, scores);
-      softmaxRow(scores, position + 1, seen, scale);
-      rowTimesStrips(scores, position + 1, keys + keyBytes, valueStrip, (size + 7) >> 3, out);
+    const scoresBytes = <usize>seen << 2;
+    let row = scores;
+    for (let h = 0, key = keys; h < heads; h++, qkv += bytes, key += keyBytes + valueBytes, row += scoresBytes) {
+      rowTimesStrips(qkv, size, key, keyStrip, seen >> 3, row);
+    }
+    row = scores;
+    for (let h = 0; h < heads; h++, row += scoresBytes) softmax(row, position + 1, scale);
+    row = scores;
+    for (let h = 0; h < heads; h++, out += bytes, keys += keyBytes + valueBytes, row += scoresBytes) {
+      rowTimesStrips(row, position + 1, keys + keyBytes, valueStrip, (size + 7) >> 3, out);
     }
   }
 }

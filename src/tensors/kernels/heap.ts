@@ -31,7 +31,7 @@ export interface KernelFunctions {
   packWeights(from: number, row: number, column: number, k: number, n: number, to: number): void;
   cacheFloats(capacity: number, heads: number, size: number): number;
   modelWords(layers: number): number;
-  decodeScratchBytes(V: number, width: number, capacity: number, count: number): number;
+  decodeScratchBytes(V: number, width: number, heads: number, capacity: number, count: number): number;
   decodeStep(model: number, first: number, count: number, scratch: number): void;
   drawScratchBytes(V: number): number;
   drawTokens(...addressesAndSizes: number[]): void;

@@ -2,6 +2,7 @@
 
 /** Half of what is added to the logit of a token that is no action (`impossible` in models/policy.ts). */
 const leastPossible: f64 = -5e8;
+const nothing: f64 = 1e-300;
 
 /** How much scratch memory `drawTokens` needs. */
 export function drawScratchBytes(V: i32): usize {
@@ -17,6 +18,7 @@ export function drawScratchBytes(V: i32): usize {
 @inline
 function exp2(x: v128): v128 {
   // Added to 1.5·2⁵², a number is rounded to a whole one, which stands in the low bits.
+  x = f64x2.pmax(x, f64x2.splat(-708));
   const shifted = f64x2.add(f64x2.mul(x, f64x2.splat(1.44269504088896338700)), f64x2.splat(6755399441055744));
   const n = f64x2.sub(shifted, f64x2.splat(6755399441055744));
   const high = f64x2.sub(x, f64x2.mul(n, f64x2.splat(6.93147180369123816490e-1)));
@@ -86,35 +88,43 @@ function highestOf(logits: usize, V: i32): f32 {
   return highest;
 }
 
-/** weights[v] = e^((logit − highest) / temperature), 0 for what is no action and below 1e-307; returns their sum. */
+/** weights[v] = e^((logit − highest) / temperature), but at least e⁻⁷⁰⁸, which is as good as 0; returns their sum. */
 function weigh(logits: usize, V: i32, highest: f32, temperature: f64, weights: usize): f64 {
   const highest2 = f64x2.splat(<f64>highest), temperature2 = f64x2.splat(temperature);
-  const least = f64x2.splat(leastPossible), smallest = f64x2.splat(-708);
   let total: f64 = 0;
-  for (let v = 0; v < V; v += 2) {
-    let pair = v128.load64_zero(logits);
-    if (v + 1 == V) pair = f32x4.replace_lane(v128.load32_zero(logits), 1, -Infinity);
-    const logit = f64x2.promote_low_f32x4(pair);
-    let x = f64x2.sub(logit, highest2);
-    if (temperature != 1) x = f64x2.div(x, temperature2);
-    const possible = v128.and(f64x2.ge(logit, least), f64x2.ge(x, smallest));
-    const weight = v128.and(exp2(f64x2.pmax(x, smallest)), possible);
-    v128.store(weights, weight);
-    total += f64x2.extract_lane(weight, 0); // one by one, in the order of the tokens, as `draw` does
-    total += f64x2.extract_lane(weight, 1);
-    logits += 8;
-    weights += 16;
+  let v = 0;
+  for (; v + 4 <= V; v += 4, logits += 16, weights += 32) {
+    let x = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(logits)), highest2);
+    let y = f64x2.sub(f64x2.promote_low_f32x4(v128.load64_zero(logits, 8)), highest2);
+    if (temperature != 1) {
+      x = f64x2.div(x, temperature2);
+      y = f64x2.div(y, temperature2);
+    }
+    x = exp2(x);
+    y = exp2(y);
+    v128.store(weights, x);
+    v128.store(weights, y, 16);
+    total += f64x2.extract_lane(x, 0); // one by one, in the order of the tokens, as `draw` does
+    total += f64x2.extract_lane(x, 1);
+    total += f64x2.extract_lane(y, 0);
+    total += f64x2.extract_lane(y, 1);
+  }
+  for (; v < V; v++, logits += 4, weights += 8) {
+    const x = exp2(f64x2.splat((<f64>load<f32>(logits) - <f64>highest) / temperature));
+    store<f64>(weights, f64x2.extract_lane(x, 0));
+    total += f64x2.extract_lane(x, 0);
   }
   return total;
 }
 
 /** The token in whose part of [0, total) a number falls, or the last that has any. */
 function tokenAt(left: f64, weights: usize, V: i32): i32 {
+  left = max(left, nothing); // 0 falls in the first part that is any
   for (let v = 0; v < V; v++) {
     left -= load<f64>(weights + (<usize>v << 3));
     if (left < 0) return v;
   }
   let last = V - 1;
-  while (load<f64>(weights + (<usize>last << 3)) == 0) last--;
+  while (load<f64>(weights + (<usize>last << 3)) < nothing) last--;
   return last;
 }
