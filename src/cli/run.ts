@@ -2,7 +2,7 @@ import path from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { parameterValue, type ParameterValue, parseSetting } from "../workbook/parameters";
 import { shownPath, type Workspace, workspaceAt } from "../workbook/paths";
-import { inParallel } from "../workbook/pool";
+import { inParallel, shareCores } from "../workbook/pool";
 import {
   describeFailure,
   type LoadedNotebook,
@@ -120,6 +120,7 @@ async function runCommand(words: string[], options: RunCommandOptions, workspace
   const nowhere = set.map(parseSetting).find(({ name }) => !known.has(name));
   if (nowhere) throw new Error(`None of these notebooks has a parameter ${JSON.stringify(nowhere.name)}`);
   const { signal, killSignal, stop } = interruptible(progress.line);
+  shareCores(Math.min(options.jobs, planned.length));
   const summaries = await inParallel(
     planned,
     options.jobs,

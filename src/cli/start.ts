@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import type { Command } from "commander";
 import { shownPath, workspaceAt } from "../workbook/paths";
-import { inParallel } from "../workbook/pool";
+import { inParallel, shareCores } from "../workbook/pool";
 import { loadNotebook, runFile, type RunSummary } from "../workbook/run-files";
 import { notebookNames } from "../workbook/sync";
 import { positive, report, resultLines } from "./run";
@@ -33,6 +33,7 @@ async function startCommand(options: { jobs: number; cellTimeout: number; book: 
   if (names.length === 0) throw new Error(`There are no notebooks in ${shownPath(workspace.notebooks)}`);
   const progress = runProgress();
   const { signal, killSignal, stop } = interruptible(progress.line);
+  shareCores(options.jobs);
   const summaries = await inParallel(
     names,
     options.jobs,

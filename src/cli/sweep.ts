@@ -3,6 +3,7 @@ import path from "node:path";
 import type { Command } from "commander";
 import { codeVersion } from "../workbook/code-version";
 import { shownPath, workspaceAt } from "../workbook/paths";
+import { shareCores } from "../workbook/pool";
 import { loadNotebook } from "../workbook/run-files";
 import { gridOf, sweep, type SweepEvent, type SweepResult, tableOf } from "../workbook/sweep";
 import { frontierFigure, writeFigure } from "../workbook/sweep-figure";
@@ -63,6 +64,7 @@ async function sweepCommand(words: string[], options: SweepCommandOptions): Prom
   const grid = gridOf(loaded, set);
   const out = options.out ? path.resolve(options.out) : path.join(workspace.cache, "sweeps", name);
   const jobs = Math.min(options.jobs ?? defaultJobs(), grid.length);
+  shareCores(jobs);
   const progress = runProgress();
   if (loaded.note) progress.line(loaded.note);
   progress.line(`${name}: ${grid.length} run(s), ${jobs} at a time → ${shownPath(out)}`);

@@ -1,4 +1,5 @@
 import type { Heap } from "../tensors/kernels/heap";
+import { type KernelCall, threadScratch } from "../tensors/kernels/threads";
 import { layerNormEpsilon } from "../tensors/layer-norm";
 import { kernelHeap } from "../tensors/wasm-kernels";
 import type { Decoder } from "./decoder";
@@ -135,31 +136,45 @@ export class HeapDecoder implements Decoder {
         `row ${row} of the batch has read ${read} tokens, and has no room for ${more} more: its capacity is ${this.capacity}`,
       );
     });
-    const { integers, functions } = this.heap;
-    const lists = [this.at.tokens, this.at.rows, this.at.positions, this.at.places];
-    const [tokenList, rowList, positionList, placeList] = lists.map((address) => integers(address, chunk));
     if (this.drawsOnHeap() && this.drawing!.temperature > 0) {
       const uniforms = this.doubles(this.at.uniforms, rows.length);
       for (let place = 0; place < rows.length; place++) {
         uniforms[place] = this.drawing!.streams[rows[place]].uniform();
       }
     }
-    let count = 0;
+    const queue: Queue = { tokens: [], rows: [], positions: [], places: [] };
     for (let place = 0; place < rows.length; place++) {
       const [row, more] = [rows[place], tokens[place]];
       this.places[row] = place;
       for (let i = 0; i < more.length; i++) {
-        tokenList[count] = more[i];
-        rowList[count] = row;
-        positionList[count] = this.lengths[row]++;
-        placeList[count] = i === more.length - 1 ? place : -1; // only what stands last is asked for its next token
-        if (++count < chunk) continue;
-        functions.decodeStep(this.at.model, 0, count, this.at.scratch);
-        count = 0;
+        queue.tokens.push(more[i]);
+        queue.rows.push(row);
+        queue.positions.push(this.lengths[row]++);
+        queue.places.push(i === more.length - 1 ? place : -1); // only what stands last is asked for its next token
+        if (queue.tokens.length === chunk) this.step(queue);
       }
     }
-    if (count > 0) functions.decodeStep(this.at.model, 0, count, this.at.scratch);
+    if (queue.tokens.length > 0) this.step(queue);
     if (this.drawing) this.takeDrawn(rows, this.drawing);
+  }
+
+  /** Passes the queued tokens through the blocks, and empties the queue. */
+  private step(queue: Queue): void {
+    const { heap, at, config } = this;
+    const { vocabularySize, width, layers } = config;
+    const pieces = heap.pieces(queue.rows.length * width * (12 * width * layers + vocabularySize));
+    const calls = cutBetween(queue.rows, pieces).map(([first, count]): KernelCall => [
+      "decodeStep",
+      at.model,
+      first,
+      count,
+      threadScratch,
+    ]);
+    for (const name of ["tokens", "rows", "positions", "places"] as const) {
+      heap.integers(at[name], queue[name].length).set(queue[name]);
+      queue[name].length = 0;
+    }
+    heap.run(calls, at.scratchBytes);
   }
 
   private takeDrawn(rows: readonly number[], { streams, temperature, topK, topP }: Drawing): void {
@@ -180,6 +195,21 @@ export class HeapDecoder implements Decoder {
   private doubles(address: number, length: number): Float64Array {
     return new Float64Array(this.heap.floats(address, 0).buffer, address, length);
   }
+}
+
+/** Tokens to be read: each with its row, its position there, and its place among what is asked for, or −1. */
+type Queue = Record<"tokens" | "rows" | "positions" | "places", number[]>;
+
+/** Ranges of about the same length, as [start, length], cut only where another row begins: each row is one thread's. */
+function cutBetween(rows: readonly number[], pieces: number): [start: number, length: number][] {
+  const size = Math.ceil(rows.length / pieces);
+  const cut: [number, number][] = [];
+  for (let start = 0, end = 0; start < rows.length; start = end) {
+    end = Math.min(start + size, rows.length);
+    while (end < rows.length && rows[end] === rows[end - 1]) end++;
+    cut.push([start, end - start]);
+  }
+  return cut;
 }
 
 // In the order in which a `Layer` of generation.as.ts names them.
@@ -222,8 +252,8 @@ function layout({ functions }: Heap, config: GptConfig, rows: number, capacity: 
     drawnTokens: take(rows),
     drawnWeights: take(2 * rows),
     drawnTotals: take(2 * rows),
-    scratch: take(functions.decodeScratchBytes(V, d, heads, capacity, chunk) / 4),
     end,
+    scratchBytes: functions.decodeScratchBytes(V, d, heads, capacity, chunk),
   };
 }
 

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { checkShape } from "./shape";
-import { type AdamWConstants, adamwInPlace, fusedKernel } from "./wasm-kernels";
+import { adamwInPlace, type AdamWUpdate, fusedKernel } from "./wasm-kernels";
 
 /** Parameters by name, in a fixed order. */
 export type Parameters = ReadonlyMap<string, tf.Variable>;
@@ -55,7 +55,7 @@ export class AdamW {
     const [beta1, beta2] = this.betas;
     const correction1 = 1 / (1 - beta1 ** this.steps);
     const correction2 = 1 / (1 - beta2 ** this.steps);
-    for (const [name, parameter] of this.parameters) {
+    const updates = [...this.parameters].map(([name, parameter]): AdamWUpdate => {
       const gradient = gradients.get(name);
       if (!gradient) throw new Error(`AdamW.apply: no gradient for "${name}"; pass one for every parameter`);
       checkShape(`AdamW.apply: gradient of "${name}"`, gradient, parameter.shape);
@@ -65,10 +65,9 @@ export class AdamW {
       const keep = 1 - decay;
       const { epsilon } = this;
       const constants = { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale };
-      if (!adamwInPlace(parameter, gradient, first, second, constants)) {
-        adamwPlain(parameter, gradient, first, second, constants);
-      }
-    }
+      return { parameter, gradient, first, second, constants };
+    });
+    for (const update of adamwInPlace(updates)) adamwPlain(update);
   }
 
   /** The running means as named tensors (`first/…`, `second/…`), for a checkpoint. They stay owned by the optimiser. */
@@ -85,13 +84,8 @@ export class AdamW {
 }
 
 /** The definition in plain tf operations. */
-export function adamwPlain(
-  parameter: tf.Variable,
-  gradient: tf.Tensor,
-  first: tf.Variable,
-  second: tf.Variable,
-  { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale }: AdamWConstants,
-): void {
+export function adamwPlain({ parameter, gradient, first, second, constants }: AdamWUpdate): void {
+  const { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale } = constants;
   tf.tidy(() => {
     const g = scale === 1 ? gradient : gradient.mul(scale);
     const m = first.mul(beta1).add(g.mul(1 - beta1));

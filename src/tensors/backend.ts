@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { mendNegativeAxes } from "./negative-axes";
 import { mendTensorflowGather } from "./tensorflow/gather";
-import { registerWasmKernels } from "./wasm-kernels";
+import { defaultThreads, registerWasmKernels, startOnSharedMemory } from "./wasm-kernels";
 import { mendWebgpu, openWebgpu } from "./webgpu";
 
 /**
@@ -106,7 +106,7 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
     const events = ["uncaughtException", "unhandledRejection"] as const;
     const before = events.map((event) => process.listeners(event as "uncaughtException"));
     await import("@tensorflow/tfjs-backend-wasm");
-    await activate("wasm");
+    await (defaultThreads() > 1 ? startOnSharedMemory(() => activate("wasm")) : activate("wasm"));
     // Its glue code installs handlers that rethrow any error of the process with the whole of its own source line.
     events.forEach((event, i) => {
       for (const listener of process.listeners(event as "uncaughtException")) {

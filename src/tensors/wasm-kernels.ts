@@ -1,10 +1,14 @@
 import * as tf from "@tensorflow/tfjs";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import * as v8 from "node:v8";
+import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
+import { compileModule, kernelModules, type KernelModule } from "./kernels/compile";
 import { type FusedKernel, fusedKernels } from "./kernels/fused";
-import type { Heap, HeapKernel, KernelFunctions } from "./kernels/heap";
+import { type Heap, type HeapKernel, type KernelFunctions, ranges } from "./kernels/heap";
 import { replacements } from "./kernels/replacements";
+import { digest, joinsVectors, selfTestBytes } from "./kernels/self-test";
+import { sharingMemoryOf } from "./kernels/shared-memory";
+import { type KernelCall, runCall, Threads, threadScratch } from "./kernels/threads";
 
 /**
  * The course's WebAssembly kernels, put over tfjs' wasm backend and working on its heap. This is the only file that
@@ -13,45 +17,67 @@ import { replacements } from "./kernels/replacements";
  * kernels and the description says so.
  */
 
-/** `relaxed`: SIMD with fused multiply-add; `simd`: without; `stock`: tfjs' own kernels. */
-export type KernelBuild = "relaxed" | "simd" | "stock";
+/** A module of ours (kernels/compile.ts), or `stock`: tfjs' own kernels. */
+export type KernelBuild = KernelModule | "stock";
 
 /** The version of tfjs whose private parts are used here. */
 export const supportedVersion = "4.22.0";
 
+/** More threads than this have not been measured. */
+const mostThreads = 2;
+/** From so much work on (in multiplications of a product; one thread does it in about 50 µs) threads were faster. */
+const worthThreads = 1.5e6;
+const piecesPerThread = 2;
+
+export interface KernelOptions {
+  /** Which kernels; by default the fastest that run here. Only tests and benchmarks ask for others. */
+  build?: KernelBuild;
+  /** On how many threads; by default `defaultThreads()`. More than one need a backend started by `startOnSharedMemory`. */
+  threads?: number;
+}
+
+/** How many threads the kernels use unless told otherwise: WORKBOOK_THREADS, or one a core, up to `mostThreads`. */
+export function defaultThreads(): number {
+  const asked = process.env.WORKBOOK_THREADS || undefined;
+  if (asked === undefined) return Math.min(availableParallelism(), mostThreads);
+  if (/^[1-9]\d?$/.test(asked)) return Number(asked);
+  throw new Error(`WORKBOOK_THREADS is "${asked}": expected a whole number from 1 to 99`);
+}
+
+/** Starts tfjs' wasm backend, by the function given, on memory that threads can share. */
+export async function startOnSharedMemory(start: () => Promise<void>): Promise<void> {
+  const folder = dirname(require.resolve("@tensorflow/tfjs-backend-wasm/package.json"));
+  await sharingMemoryOf(join(folder, "dist", "tfjs-backend-wasm-simd.wasm"), start);
+}
+
 /**
  * Registers the kernels over the current backend, which must be `wasm`.
  *
- * @param options.build which of them; by default the fastest that runs here. Only tests and benchmarks ask for another.
  * @returns a description of the path in use.
  */
-export function registerWasmKernels(options: { build?: KernelBuild } = {}): string {
+export function registerWasmKernels(options: KernelOptions = {}): string {
   if (tf.getBackend() !== "wasm") {
     throw new Error(`registerWasmKernels: the backend is "${tf.getBackend()}"; call tf.setBackend("wasm") first`);
   }
-  if (options.build !== undefined && options.build === current?.build) return describe(current.build);
   restoreStock();
-  if (options.build === "stock") return describe("stock");
+  if (options.build === "stock") return stockDescription;
   const backend = tf.backend() as unknown as WasmBackend;
   const unlike = differences(backend);
   if (unlike.length > 0)
-    return `${describe("stock")} (the course's kernels need tfjs ${supportedVersion}: ${unlike.join("; ")})`;
+    return `${stockDescription} (the course's kernels need tfjs ${supportedVersion}: ${unlike.join("; ")})`;
   const lacking: string[] = [];
-  for (const build of options.build ? [options.build] : (["relaxed", "simd"] as const)) {
+  for (const build of options.build ? [options.build] : kernelModules) {
     try {
-      const module = compile(build);
-      const heap = attach(backend, module);
-      testProduct(backend, heap);
-      current = { build, module, backend, heap };
+      attach(backend, build, options.threads ?? defaultThreads());
       for (const [name, kernel] of Object.entries(replacements)) replace(name, kernel);
       for (const [name, kernel] of Object.entries(fusedKernels)) replace(fusedName(name as FusedKernel), kernel);
-      return describe(build);
+      return describe(current!);
     } catch (error) {
       lacking.push(`no ${build}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
   if (options.build) throw new Error(`registerWasmKernels: ${lacking.join("; ")}`);
-  return `${describe("stock")} (${lacking.join("; ")})`;
+  return `${stockDescription} (${lacking.join("; ")})`;
 }
 
 /**
@@ -93,40 +119,58 @@ export interface AdamWConstants {
   scale: number;
 }
 
-/**
- * One step of AdamW written into the variables' own memory. A variable that shares its memory, with a clone, a reshape or
- * the tensor it was made from, gets memory of its own first, so that no other tensor ever changes.
- *
- * @returns whether it was done; if not (another backend, another type) nothing has changed.
- */
-export function adamwInPlace(
-  parameter: tf.Variable,
-  gradient: tf.Tensor,
-  first: tf.Variable,
-  second: tf.Variable,
-  constants: AdamWConstants,
-): boolean {
-  const heap = kernelHeap();
-  if (!heap || [parameter, gradient, first, second].some(({ dtype }) => dtype !== "float32")) return false;
-  const { backend } = current!;
-  for (const variable of [parameter, first, second]) {
-    heap.address(variable); // brings it here, if another backend holds it
-    if (backend.refCount(variable.dataId) === 1) continue;
-    tf.tidy(() => variable.assign(variable.mul(1)));
-    if (backend.refCount(variable.dataId) !== 1) return false;
-  }
-  const { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale } = constants;
-  heap.functions.adamw(
-    ...[parameter, gradient, first, second].map(heap.address),
-    ...[parameter.size, learningRate * correction1, beta1, 1 - beta1, beta2, 1 - beta2],
-    ...[epsilon, keep, correction2, scale],
-  );
-  return true;
+export interface AdamWUpdate {
+  parameter: tf.Variable;
+  gradient: tf.Tensor;
+  first: tf.Variable;
+  second: tf.Variable;
+  constants: AdamWConstants;
 }
 
-function describe(build: KernelBuild): string {
-  if (build === "stock") return "WebAssembly, tfjs' own kernels, one thread";
-  return `WebAssembly SIMD${build === "relaxed" ? " with fused multiply-add" : ""}, one thread`;
+/**
+ * One step of AdamW for many parameters, written into the variables' own memory. A variable that shares its memory, with a
+ * clone, a reshape or the tensor it was made from, gets memory of its own first, so that no other tensor ever changes.
+ *
+ * @returns the updates that were not done (on another backend, of another type); their variables have not changed.
+ */
+export function adamwInPlace(updates: readonly AdamWUpdate[]): readonly AdamWUpdate[] {
+  const heap = kernelHeap();
+  if (!heap) return updates;
+  const calls: KernelCall[] = [];
+  const left = updates.filter((update) => {
+    const { parameter, gradient, first, second, constants } = update;
+    if ([parameter, gradient, first, second].some(({ dtype }) => dtype !== "float32")) return true;
+    if (![parameter, first, second].every((variable) => ownMemory(heap, variable))) return true;
+    const { learningRate, beta1, beta2, epsilon, keep, correction1, correction2, scale } = constants;
+    const addresses = [parameter, gradient, first, second].map(heap.address);
+    for (const [start, count] of ranges(parameter.size, heap.pieces(16 * parameter.size), 16)) {
+      calls.push([
+        "adamw",
+        ...[...addresses.map((address) => address + 4 * start), count],
+        ...[learningRate * correction1, beta1, 1 - beta1, beta2, 1 - beta2, epsilon, keep, correction2, scale],
+      ]);
+    }
+    return false;
+  });
+  heap.run(calls);
+  return left;
+}
+
+/** Gives a variable memory that no other tensor shares; false if that cannot be. */
+function ownMemory(heap: Heap, variable: tf.Variable): boolean {
+  const { backend } = current!;
+  heap.address(variable); // brings it here, if another backend holds it
+  if (backend.refCount(variable.dataId) === 1) return true;
+  tf.tidy(() => variable.assign(variable.mul(1)));
+  return backend.refCount(variable.dataId) === 1;
+}
+
+const stockDescription = "WebAssembly, tfjs' own kernels, one thread";
+
+function describe({ build, threadCount }: Attached): string {
+  const vectors = build === "wide" ? ", vectors joined to 256 bits," : "";
+  const fused = build === "simd" ? "" : " with fused multiply-add";
+  return `WebAssembly SIMD${vectors}${fused}, ${threadCount === 1 ? "one thread" : `${threadCount} threads`}`;
 }
 
 interface WasmBackend {
@@ -144,7 +188,16 @@ interface WasmBackend {
   disposeData(dataId: object): boolean;
 }
 
-let current: { build: KernelBuild; module: WebAssembly.Module; backend: WasmBackend; heap: Heap } | undefined;
+interface Attached {
+  build: KernelModule;
+  threadCount: number;
+  backend: WasmBackend;
+  heap: Heap;
+  /** Gives back what the heap's user holds: its threads, its work space. */
+  detach(): void;
+}
+
+let current: Attached | undefined;
 const stock = new Map<string, tf.KernelConfig | undefined>();
 
 /** What of the private parts is not as expected. */
@@ -167,35 +220,29 @@ function differences(backend: WasmBackend): string[] {
   return parts.filter(([, present]) => !present).map(([name]) => `${name} is missing`);
 }
 
-/**
- * Node 20's V8 knows the relaxed instructions, in their final encoding, but only behind a flag. The flag is set for the
- * moment of compiling this one module: a module keeps the features it was compiled with.
- */
-function compile(build: KernelBuild): WebAssembly.Module {
-  const bytes = readFileSync(join(__dirname, "kernels", `${build}.wasm`));
-  if (build !== "relaxed" || WebAssembly.validate(bytes)) return new WebAssembly.Module(bytes);
-  v8.setFlagsFromString("--experimental-wasm-relaxed-simd");
-  try {
-    return new WebAssembly.Module(bytes);
-  } finally {
-    v8.setFlagsFromString("--no-experimental-wasm-relaxed-simd");
-  }
-}
-
-function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
+/** Puts the kernels on a backend's heap, and checks that they compute. */
+function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number): void {
   const { wasm } = backend;
-  const instance = new WebAssembly.Instance(module, { env: { memory: wasm.asm.memory } });
-  const functions = instance.exports as unknown as KernelFunctions;
-  const scratch = wasm._malloc(functions.gemmScratchBytes()) >>> 0;
-  if (scratch === 0) throw new Error("the heap has no room for the kernels' work space");
+  const { memory } = wasm.asm;
+  const shared = memory.buffer instanceof SharedArrayBuffer;
+  const module = compileModule(build, { shared });
+  const functions = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
+  const threadCount = shared ? threadsAsked : 1;
+  const threads = threadCount > 1 ? new Threads(threadCount, module, memory, functions) : undefined;
+  let spaces = new Array<number>(threadCount).fill(0);
+  let spaceBytes = 0;
   const allocate = (bytes: number): number => {
     const space = bytes < 2 ** 31 ? wasm._malloc(bytes) >>> 0 : 0; // a larger number would be cut to 32 bits
     if (space === 0) throw new Error(`the heap has no room for ${bytes} bytes of work space; use a smaller batch`);
     return space;
   };
-  return {
+  const freeSpaces = (): void => {
+    for (const space of spaces) if (space !== 0) wasm._free(space);
+    spaces = spaces.map(() => 0);
+    spaceBytes = 0;
+  };
+  const heap: Heap = {
     functions,
-    scratch,
     address: (tensor) => backend.dataIdMap.get(tensor.dataId)!.memoryOffset,
     output: (shape, dtype) => backend.makeOutput(shape, dtype),
     share({ dataId, shape, dtype }) {
@@ -206,24 +253,39 @@ function attach(backend: WasmBackend, module: WebAssembly.Module): Heap {
     release: (tensor) => void backend.disposeData(tensor.dataId),
     allocate,
     free: (address) => wasm._free(address),
-    floats: (address, length) => new Float32Array(wasm.asm.memory.buffer, address, length),
-    integers: (address, length) => new Int32Array(wasm.asm.memory.buffer, address, length),
-    withSpace(bytes, use) {
-      const space = allocate(bytes);
-      try {
-        use(space);
-      } finally {
-        wasm._free(space);
+    floats: (address, length) => new Float32Array(memory.buffer, address, length),
+    integers: (address, length) => new Int32Array(memory.buffer, address, length),
+    pieces: (multiplications) => (multiplications < worthThreads ? 1 : piecesPerThread * threadCount),
+    run(calls, scratchBytes = 0) {
+      if (scratchBytes > spaceBytes) {
+        freeSpaces();
+        spaces = spaces.map(() => allocate(scratchBytes));
+        spaceBytes = scratchBytes;
       }
+      if (threads && calls.length > 1) threads.run(calls, spaces);
+      else for (const call of calls) runCall(functions, call, spaces[0]);
     },
   };
+  const detach = (): void => {
+    freeSpaces();
+    void threads?.stop();
+  };
+  try {
+    testProduct(heap);
+    if (build === "wide") testWide(heap, memory);
+  } catch (error) {
+    detach();
+    throw error;
+  }
+  current = { build, threadCount, backend, heap, detach };
 }
 
 /** The heap of a backend; after `tf.removeBackend("wasm")` a new one has another memory. */
 function heapOf(backend: WasmBackend): Heap {
   if (backend !== current!.backend) {
-    current!.heap = attach(backend, current!.module);
-    current!.backend = backend;
+    const { build, threadCount, detach } = current!;
+    detach();
+    attach(backend, build, threadCount);
   }
   return current!.heap;
 }
@@ -250,28 +312,44 @@ function restoreStock(): void {
     if (config) tf.registerKernel(config);
   }
   stock.clear();
-  if (current && current.backend === (tf.backend() as unknown)) current.backend.wasm._free(current.heap.scratch);
+  current?.detach();
   current = undefined;
 }
 
 /** A product of small whole numbers, exact in float32: does the module compute, and on this heap? */
-function testProduct(backend: WasmBackend, { functions, scratch }: Heap): void {
+function testProduct({ functions, allocate, free, floats, run }: Heap): void {
   const [m, k, n] = [7, 3, 10];
-  const address = backend.wasm._malloc(4 * (m * k + k * n + m * n)) >>> 0;
+  const address = allocate(4 * (m * k + k * n + m * n));
   try {
     const [b, c] = [address + 4 * m * k, address + 4 * (m * k + k * n)];
-    const floats = (): Float32Array => new Float32Array(backend.wasm.asm.memory.buffer);
-    for (let i = 0; i < m * k + k * n; i++) floats()[address / 4 + i] = (i % 11) - 5;
-    functions.batchGemm(1, address, 0, k, 1, b, 0, n, 1, c, m, n, k, scratch);
-    const heap = floats();
+    for (let i = 0; i < m * k + k * n; i++) floats(address + 4 * i, 1)[0] = (i % 11) - 5;
+    run([["batchGemm", 1, address, 0, k, 1, b, 0, n, 1, c, n, m, n, k, threadScratch]], functions.gemmScratchBytes());
+    const [left, right, product] = [floats(address, m * k), floats(b, k * n), floats(c, m * n)];
     for (let i = 0; i < m; i++) {
       for (let j = 0; j < n; j++) {
         let sum = 0;
-        for (let p = 0; p < k; p++) sum += heap[address / 4 + i * k + p] * heap[b / 4 + p * n + j];
-        if (heap[c / 4 + i * n + j] !== sum) throw new Error("a test product came out wrong");
+        for (let p = 0; p < k; p++) sum += left[i * k + p] * right[p * n + j];
+        if (product[i * n + j] !== sum) throw new Error("a test product came out wrong");
       }
     }
   } finally {
-    backend.wasm._free(address);
+    free(address);
+  }
+}
+
+/** Only where the engine joins vectors is this module faster; and it must then give the bits that the other one gives. */
+function testWide({ functions, allocate, free }: Heap, memory: WebAssembly.Memory): void {
+  const space = allocate(selfTestBytes + functions.gemmScratchBytes());
+  const scratch = space + selfTestBytes;
+  try {
+    if (!joinsVectors(functions, space, scratch)) throw new Error("this processor or engine does not join vectors");
+    const module = compileModule("relaxed", { shared: memory.buffer instanceof SharedArrayBuffer });
+    const relaxed = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
+    const expected = digest(relaxed, memory, space, scratch);
+    if (!digest(functions, memory, space, scratch).every((bits, i) => bits === expected[i])) {
+      throw new Error("joined vectors gave other numbers");
+    }
+  } finally {
+    free(space);
   }
 }

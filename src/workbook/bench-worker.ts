@@ -1,62 +1,311 @@
 import * as tf from "@tensorflow/tfjs";
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { download } from "../models/checkpoint";
 import { sample } from "../models/generation";
-import { Gpt } from "../models/gpt";
+import { Gpt, type GptConfig } from "../models/gpt";
 import { Policy } from "../models/policy";
-import { pretrain } from "../objectives/maximum-likelihood";
+import { ScalarModel } from "../models/scalar-head";
+import { nextTokenLoss, pretrain, trainSft } from "../objectives/maximum-likelihood";
+import { trainPolicyGradient } from "../objectives/reward-maximisation";
+import { modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
 import { chooseBackend, type BackendName } from "../tensors/backend";
 import { Random } from "../tensors/random";
-import { registerWasmKernels, type KernelBuild } from "../tensors/wasm-kernels";
-import { benchTasks, type BenchContender } from "./bench";
+import { readSafetensors, writeSafetensors } from "../tensors/safetensors";
+import { registerWasmKernels } from "../tensors/wasm-kernels";
+import { documentStream, splitStream } from "../text/corpus";
+import { answerText, promptTokens, questionExample, type Example } from "../text/dialogue";
+import { Vocabulary } from "../text/vocabulary";
+import { annotate } from "../world/annotators";
+import { demonstrations } from "../world/demonstrations";
+import { pretrainingDocuments } from "../world/documents";
+import { adviceVocabulary } from "../world/grammar";
+import { trainPrompts } from "../world/prompts";
+import type { Answer, Contender, Request } from "./bench-contenders";
+import { benchTasks, type BenchData, type SizedTask } from "./bench-tasks";
 
-/** Runs in a process of its own for each contender: waits for a task's name, does one round of it, answers the seconds. */
-async function main(contender: BenchContender): Promise<void> {
-  const [name, build] = contender.split(" ") as [BackendName, KernelBuild | undefined];
-  const backend = await chooseBackend({ backend: name });
-  if (build) registerWasmKernels({ build });
-  if (build === "stock") completeStock();
-  const rounds = new Map<string, () => Promise<number>>();
-  for (const [task, size] of Object.entries(benchTasks)) {
-    const gpt = Gpt.initialise(size.model, Random.fromSeed(1));
-    if (size.kind === "train step") {
-      const [B, T] = [size.rows, size.columns];
-      const corpus = Int32Array.from(
-        { length: 4 * B * T },
-        (_, i) => 4 + ((i * 7919) % (size.model.vocabularySize - 4)),
-      );
-      const records = pretrain({
-        gpt,
-        corpus,
-        batchSize: B,
-        windowLength: T,
-        steps: 1e9,
-        learningRate: 1e-3,
-        rng: Random.fromSeed(2),
-      });
-      rounds.set(task, async () => {
-        await records.next();
-        return B * T;
-      });
-    } else {
-      const policy = new Policy(gpt, size.columns);
-      const prompts = Array.from({ length: size.rows }, () => [2, 5, 6, 3]);
-      let round = 0;
-      rounds.set(task, async () => {
-        const samples = await sample(policy, prompts, { rng: Random.fromSeed(round++) });
-        return samples.reduce((sum, { response }) => sum + response.length, 0);
-      });
-    }
-  }
-  process.on("message", async (task: string) => {
-    try {
-      const start = performance.now();
-      const tokens = await rounds.get(task)!();
-      process.send!({ seconds: (performance.now() - start) / 1000, tokens });
-    } catch (error) {
-      process.send!({ error: error instanceof Error ? error.message : String(error) });
-    }
-  });
-  process.send!({ ready: `${backend.name} (${build ? registerWasmKernels({ build }) : backend.device})` });
+/** The process of one tfjs contender of the benchmark: answers requests one by one. See `Request` for what they ask. */
+
+/** What `prepare` leaves for everybody, PyTorch included. */
+interface TaskData {
+  vocabularySize: number;
+  /** A stream of tokens to train on, and one to measure on. */
+  corpus: number[];
+  validation?: number[];
+  demonstrations?: Example[];
+  pairs?: PreferencePair[];
+  /** Questions to answer: of the policy gradient, and of generation. */
+  prompts: number[][];
 }
+
+let folder = "";
+const work = new Map<string, () => Promise<number>>();
+
+async function answer(request: Request): Promise<Answer> {
+  switch (request.do) {
+    case "prepare":
+      return { vocabularySizes: await prepare(request.folder, request.shakespeare) };
+    case "start":
+      folder = request.folder;
+      return { ready: await start(request.contender) };
+    case "time": {
+      const { title } = request.task;
+      if (!work.has(title)) work.set(title, await begin(request.task));
+      return burst(work.get(title)!);
+    }
+    case "step":
+      return timeSize(request);
+    case "ceiling":
+      return { rate: await matrixProductRate() };
+    case "train":
+      return trainWhole(request);
+  }
+}
+
+async function start(contender: Contender): Promise<string> {
+  const { backend: name, build, threads } = contender as Contender & { engine: "tfjs" };
+  const backend = await chooseBackend({ backend: name as BackendName });
+  if (name !== "wasm") return backend.device;
+  const options: Parameters<typeof registerWasmKernels>[0] & { threads?: number } = { threads };
+  if (build) options.build = build as typeof options.build;
+  const kernels = registerWasmKernels(options);
+  if (threads !== undefined && threads > 1 && kernels.includes("one thread")) {
+    throw new Error(`no ${threads} threads here: ${kernels}`);
+  }
+  if (build === "stock") completeStock();
+  return kernels;
+}
+
+/** One step or batch, ready to be repeated; returns its tokens. */
+async function begin(task: SizedTask): Promise<() => Promise<number>> {
+  const { model, rows, columns, learningRate, weightDecay } = task;
+  const data = readData(task.data);
+  const training = { learningRate, weightDecay, steps: 1e9, rng: Random.fromSeed(2) };
+  const steps = (records: AsyncGenerator<{ tokens: number }>): (() => Promise<number>) => {
+    let before = 0;
+    return async () => {
+      const { tokens } = (await records.next()).value as { tokens: number };
+      const made = tokens - before;
+      before = tokens;
+      return made;
+    };
+  };
+  if (task.kind === "pre-training") {
+    const gpt = await loadGpt(task.data, model);
+    const corpus = Int32Array.from(data.corpus);
+    return steps(pretrain({ gpt, corpus, batchSize: rows, windowLength: columns, ...training }));
+  }
+  if (task.kind === "generation") {
+    const policy = new Policy(await loadGpt(task.data, model), columns);
+    const prompts = Array.from({ length: rows }, () => generationPrompt);
+    let round = 0;
+    return async () => responseTokens(await sample(policy, prompts, { rng: Random.fromSeed(round++) }));
+  }
+  const gpt = await loadGpt("policy", model);
+  if (task.kind === "SFT") {
+    return steps(
+      trainSft({
+        policy: new Policy(gpt, columns),
+        demonstrations: data.demonstrations!,
+        batchSize: rows,
+        ...training,
+      }),
+    );
+  }
+  const reward = ScalarModel.fromTrunk(gpt, Random.fromSeed(4));
+  if (task.kind === "reward model") {
+    return steps(trainRewardModel({ model: reward, pairs: data.pairs!, batchSize: rows, ...training }));
+  }
+  const reference = new Policy(gpt, columns);
+  let drawn = 0;
+  const records = trainPolicyGradient({
+    policy: reference.clone(),
+    reference,
+    reward: modelReward(reward),
+    prompts: data.prompts,
+    beta: 0.1,
+    promptsPerStep: rows,
+    samplesPerPrompt: task.samplesPerPrompt,
+    measure: (samples) => ((drawn = responseTokens(samples)), {}),
+    ...training,
+  });
+  return async () => {
+    await records.next();
+    return drawn;
+  };
+}
+
+const generationPrompt = [2, 5, 6, 3];
+const responseTokens = (examples: readonly Example[]): number =>
+  examples.reduce((sum, { response }) => sum + response.length, 0);
+
+/**
+ * Repeats it for at least a third of a second, after one time that is not counted: others have had the caches since. What
+ * takes longer than a second is not repeated.
+ */
+async function burst(once: () => Promise<number>): Promise<Answer> {
+  const clock = performance.now();
+  const first = await once();
+  const alone = (performance.now() - clock) / 1000;
+  if (alone > 1) return { seconds: alone, tokens: first };
+  let [times, tokens, seconds] = [0, 0, 0];
+  const start = performance.now();
+  while (seconds < 0.33) {
+    tokens += await once();
+    times++;
+    seconds = (performance.now() - start) / 1000;
+  }
+  return { seconds: seconds / times, tokens: tokens / times };
+}
+
+async function timeSize({
+  model,
+  rows,
+  columns,
+}: {
+  model: GptConfig;
+  rows: number;
+  columns: number;
+}): Promise<Answer> {
+  const gpt = Gpt.initialise(model, Random.fromSeed(1));
+  const training = { learningRate: 1e-3, weightDecay: 0.01, steps: 1e9, rng: Random.fromSeed(2) };
+  const corpus = randomTokens(model.vocabularySize, 8 * rows * columns);
+  const records = pretrain({ gpt, corpus, batchSize: rows, windowLength: columns, ...training });
+  try {
+    await records.next();
+    return await burst(async () => (await records.next(), rows * columns));
+  } finally {
+    await records.return(undefined);
+    gpt.dispose();
+  }
+}
+
+/** 2·n³ over the fastest time of a product of square matrices, the best of three sizes. */
+async function matrixProductRate(): Promise<number> {
+  let best = 0;
+  for (const n of [256, 512, 1024]) {
+    const rng = Random.fromSeed(n);
+    const [a, b] = [0, 1].map(() =>
+      tf.tensor2d(
+        Float32Array.from({ length: n * n }, () => rng.normal()),
+        [n, n],
+      ),
+    );
+    const begun = performance.now();
+    for (let i = 0; i < 3 || performance.now() - begun < 400; i++) {
+      const start = performance.now();
+      const product = a.matMul(b);
+      await product.data();
+      best = Math.max(best, (2 * n ** 3) / ((performance.now() - start) / 1000));
+      product.dispose();
+    }
+    tf.dispose([a, b]);
+  }
+  return best;
+}
+
+/** (d) as a whole: nanoGPT's schedule, then the loss over every window of the validation text, end to end. */
+async function trainWhole({ task, steps, warmUp }: Request & { do: "train" }): Promise<Answer> {
+  const { corpus, validation } = readData(task.data);
+  const gpt = await loadGpt(task.data, task.model);
+  const start = performance.now();
+  const records = pretrain({
+    gpt,
+    corpus: Int32Array.from(corpus),
+    batchSize: task.rows,
+    windowLength: task.columns,
+    steps,
+    warmUp,
+    schedule: "cosine",
+    learningRate: task.learningRate,
+    weightDecay: task.weightDecay,
+    rng: Random.fromSeed(3),
+  });
+  for await (const _ of records);
+  const seconds = (performance.now() - start) / 1000;
+  const stream = Int32Array.from(validation!);
+  const [T, together] = [task.columns, 64];
+  const windows = Math.floor((stream.length - 1) / T);
+  let sum = 0;
+  for (let from = 0; from < windows; from += together) {
+    const rows = Math.min(together, windows - from);
+    const cut = (shift: number): tf.Tensor2D =>
+      tf.tensor2d(stream.slice(from * T + shift, (from + rows) * T + shift), [rows, T], "int32");
+    const loss = tf.tidy(() => nextTokenLoss(gpt.logits(cut(0)), cut(1), tf.ones([rows, T])).loss);
+    sum += (await loss.data())[0] * rows;
+    loss.dispose();
+  }
+  gpt.dispose();
+  return { seconds, tokens: steps * task.rows * task.columns, validationLoss: sum / windows };
+}
+
+async function prepare(to: string, shakespeare?: string): Promise<Partial<Record<BenchData, number>>> {
+  await chooseBackend({ backend: "wasm" });
+  folder = to;
+  const rng = Random.fromSeed(1);
+  await keepData("reference", { vocabularySize: 512, corpus: [...randomTokens(512, 100_000)], prompts: [] });
+  await keepGpt("reference", Gpt.initialise({ ...benchTasks["reference-step"].model, vocabularySize: 512 }, rng));
+  const sizes: Partial<Record<BenchData, number>> = { reference: 512, advice: await prepareAdvice(rng) };
+  if (shakespeare) {
+    const text = readFileSync(shakespeare, "utf8");
+    const vocabulary = Vocabulary.characters(text);
+    const { train, validation } = splitStream(Int32Array.from(vocabulary.encode(text)), { validationFraction: 0.1 });
+    const vocabularySize = vocabulary.size;
+    await keepData("shakespeare", { vocabularySize, corpus: [...train], validation: [...validation], prompts: [] });
+    const { model } = benchTasks["shakespeare-step"];
+    await keepGpt("shakespeare", Gpt.initialise({ ...model, vocabularySize }, rng));
+    sizes.shakespeare = vocabularySize;
+  }
+  return sizes;
+}
+
+/** The advice world's data, and a policy that has learned for a moment: its answers have the length of the course's. */
+async function prepareAdvice(rng: Random): Promise<number> {
+  const vocabulary = adviceVocabulary();
+  const model = { ...benchTasks["sft-step"].model, vocabularySize: vocabulary.size };
+  const fresh = Gpt.initialise(model, rng);
+  await keepGpt("advice", fresh);
+  const demonstrated = demonstrations({ count: 2000, harmRate: 0.15, rng }).map(({ prompt, answer }) =>
+    questionExample(vocabulary, prompt, answer),
+  );
+  const policy = new Policy(fresh, benchTasks["sft-step"].columns);
+  const tuning = { policy, demonstrations: demonstrated, batchSize: 32, steps: 150, learningRate: 4e-3 };
+  for await (const _ of trainSft({ ...tuning, rng }));
+  await keepGpt("policy", fresh);
+  const prompts = trainPrompts();
+  const asked = Array.from({ length: 256 }, (_, i) => prompts[i % prompts.length]);
+  const questions = asked.map(({ text }) => promptTokens(vocabulary, text));
+  const samples = await sample(policy, [...questions, ...questions], { rng });
+  const words = samples.map(({ response }) => answerText(vocabulary, response));
+  const comparisons = asked.map(({ id }, i) => ({ promptId: id, a: words[i], b: words[asked.length + i] }));
+  const { pairs } = annotate({ comparisons, rng });
+  await keepData("advice", {
+    vocabularySize: vocabulary.size,
+    corpus: [...documentStream(vocabulary, pretrainingDocuments({ count: 3000, rng }))],
+    demonstrations: demonstrated,
+    pairs: pairs.map(({ prompt, chosen, rejected }) => ({
+      chosen: questionExample(vocabulary, prompt, chosen),
+      rejected: questionExample(vocabulary, prompt, rejected),
+    })),
+    prompts: prompts.map(({ text }) => promptTokens(vocabulary, text)),
+  });
+  return vocabulary.size;
+}
+
+function randomTokens(vocabularySize: number, count: number): Int32Array {
+  const rng = Random.fromSeed(5);
+  return Int32Array.from({ length: count }, () => 4 + rng.integer(vocabularySize - 4));
+}
+
+const keepData = (name: BenchData, data: TaskData): Promise<void> =>
+  writeFile(path.join(folder, `${name}.json`), JSON.stringify(data));
+const readData = (name: BenchData): TaskData =>
+  JSON.parse(readFileSync(path.join(folder, `${name}.json`), "utf8")) as TaskData;
+const keepGpt = async (name: string, gpt: Gpt): Promise<void> =>
+  writeSafetensors(path.join(folder, `${name}.safetensors`), await download(gpt.parameters));
+const loadGpt = async (name: string, config: GptConfig): Promise<Gpt> =>
+  Gpt.fromWeights(config, (await readSafetensors(path.join(folder, `${name}.safetensors`))).tensors);
 
 // Stock wasm cannot differentiate tf.gather at all; this slow kernel lets it take part.
 function completeStock(): void {
@@ -79,11 +328,8 @@ function completeStock(): void {
   });
 }
 
-process.once(
-  "message",
-  (contender: BenchContender) =>
-    void main(contender).catch((error: unknown) => {
-      process.send!({ error: error instanceof Error ? error.message : String(error) });
-      process.exit(1);
-    }),
-);
+process.on("message", (request: Request) => {
+  answer(request)
+    .catch((error: unknown): Answer => ({ error: error instanceof Error ? error.message : String(error) }))
+    .then((reply) => process.send!(reply));
+});

@@ -1,184 +1,232 @@
-import { fork, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import { repositoryRoot } from "./paths";
-
-/** What is timed: a train step or the generation of a batch, at a size. */
-export interface BenchTask {
-  kind: "train step" | "generation";
-  model: { vocabularySize: number; context: number; width: number; layers: number; heads: number };
-  /** Rows of the batch; columns: tokens of a window, or the longest answer. */
-  rows: number;
-  columns: number;
-}
-
-export const benchTasks: Readonly<Record<string, BenchTask>> = {
-  "train step, advice world": {
-    kind: "train step",
-    model: { vocabularySize: 242, context: 48, width: 64, layers: 2, heads: 4 },
-    rows: 24,
-    columns: 40,
-  },
-  "train step, reference GPT": {
-    kind: "train step",
-    model: { vocabularySize: 512, context: 64, width: 128, layers: 4, heads: 4 },
-    rows: 16,
-    columns: 64,
-  },
-  "generation, 32 answers, advice world": {
-    kind: "generation",
-    model: { vocabularySize: 242, context: 48, width: 64, layers: 2, heads: 4 },
-    rows: 32,
-    columns: 30,
-  },
-  "generation, 32 answers, reference GPT": {
-    kind: "generation",
-    model: { vocabularySize: 512, context: 64, width: 128, layers: 4, heads: 4 },
-    rows: 32,
-    columns: 60,
-  },
-};
-
-/** A backend, and for wasm which kernels. */
-export const benchContenders = ["wasm stock", "wasm simd", "wasm relaxed", "cpu", "webgpu", "tensorflow"] as const;
-export type BenchContender = (typeof benchContenders)[number];
+import {
+  contenders as knownContenders,
+  startNode,
+  startProcess,
+  usualContenders,
+  type Contender,
+  type ContenderName,
+  type Contestant,
+} from "./bench-contenders";
+import {
+  benchTaskNames,
+  benchTasks,
+  shakespeareFile,
+  shakespeareRun,
+  stepOperations,
+  type BenchData,
+  type BenchTask,
+  type BenchTaskName,
+  type SizedTask,
+} from "./bench-tasks";
+import { costCurve, type CostCurve } from "./cost-curve";
 
 export interface BenchRow {
-  task: string;
-  contender: BenchContender;
-  /** What it is, or why it could not take part. */
-  description: string;
-  /** Over the rounds, in seconds; absent where it could not take part. */
+  task: BenchTaskName;
+  contender: ContenderName;
+  /** Why it could not take part; else the rest is there. */
+  absent?: string;
+  /** Of one step or batch, over the rounds, in seconds. */
   median?: number;
   fastest?: number;
   slowest?: number;
+  rounds?: number;
+  /** The median over the rounds. */
   tokensPerSecond?: number;
-  /** The baseline's median over this one's: above 1 is faster. */
-  ratio?: number;
+  /** Floating-point operations a second, by `stepOperations`: of train steps whose size is fixed. */
+  rate?: number;
+}
+
+/** A whole run of (d). */
+export interface BenchRun {
+  contender: ContenderName;
+  absent?: string;
+  steps: number;
+  seconds?: number;
+  /** Nats a character. */
+  validationLoss?: number;
 }
 
 export interface BenchReport {
-  machine: { cpu: string; cores: number; memoryGiB: number; node: string; platform: string };
+  machine: { cpu: string; cores: number; memoryGiB: number; node: string; platform: string; tfjs: string };
   rounds: number;
-  baseline: BenchContender;
+  /** What each contender is, or what it lacks. */
+  contenders: Partial<Record<ContenderName, string>>;
   rows: BenchRow[];
+  runs: BenchRun[];
+  costCurve?: CostCurve;
 }
 
-type Answer = { ready?: string; seconds?: number; tokens?: number; error?: string };
+export interface BenchOptions {
+  rounds: number;
+  contenders?: readonly ContenderName[];
+  tasks?: readonly BenchTaskName[];
+  /** The text of (d). */
+  shakespeare?: string;
+  /** The whole run of (d), by the fastest contender of each engine. */
+  run?: boolean;
+  costCurve?: boolean;
+  /** A Python that may have PyTorch. */
+  python?: string;
+  onProgress?: (text: string) => void;
+}
+
+/** Seconds after which a contender takes no further part in a task: it is slow, and the others wait. */
+const patienceByTask = 15;
 
 /**
  * Times every contender on every task, one round of each in turn, so that whatever else the machine does hits all alike:
- * compare ratios, not seconds. The slow ones (stock wasm, cpu) run fewer rounds.
+ * compare ratios, not seconds. All work on the same tokens, with the same weights to begin with.
  */
-export async function bench(options: {
-  rounds: number;
-  contenders?: readonly BenchContender[];
-  onProgress?: (text: string) => void;
-}): Promise<BenchReport> {
-  const { rounds, contenders = benchContenders, onProgress } = options;
-  const baseline: BenchContender = "wasm stock";
-  const children = new Map<BenchContender, ChildProcess>();
-  const descriptions = new Map<BenchContender, string>();
-  const seconds = new Map<string, number[]>();
-  const tokens = new Map<string, number>();
-  const failures = new Map<string, string>();
+export async function bench(options: BenchOptions): Promise<BenchReport> {
+  const { rounds, tasks = benchTaskNames, python = process.env.WORKBOOK_PYTHON || "python3" } = options;
+  const { contenders = usualContenders(os.availableParallelism()), onProgress = () => undefined } = options;
+  const shakespeare = options.shakespeare ?? shakespeareFile;
+  const folder = await mkdtemp(path.join(os.tmpdir(), "workbook-bench-"));
+  const taking = new Map<ContenderName, Contestant>();
+  const report: BenchReport = { machine: await describeMachine(), rounds, contenders: {}, rows: [], runs: [] };
   try {
-    for (const contender of contenders) {
-      onProgress?.(`starting ${contender}`);
-      const child = fork(path.join(__dirname, "bench-worker.ts"), {
-        cwd: repositoryRoot,
-        execArgv: ["--require", "tsx/cjs"],
-        stdio: ["ignore", "ignore", "ignore", "ipc"],
-      });
-      children.set(contender, child);
-      const answer = await ask(child, contender);
-      descriptions.set(contender, answer.ready ?? answer.error ?? "no answer");
-      if (!answer.ready) children.delete(contender);
+    onProgress("preparing weights and tokens");
+    const sizes = await prepare(folder, existsSync(shakespeare) ? shakespeare : undefined);
+    for (const name of contenders) {
+      onProgress(`starting ${name}`);
+      const contender: Contender = knownContenders[name];
+      const contestant = startProcess(contender, python);
+      const { ready, error } = await contestant.ask({ do: "start", contender, folder });
+      report.contenders[name] = ready ?? error;
+      if (ready) taking.set(name, contestant);
+      else contestant.stop();
     }
-    for (const task of Object.keys(benchTasks)) {
-      for (let round = -1; round < rounds; round++) {
-        for (const [contender, child] of children) {
-          const key = `${task}|${contender}`;
-          // The slow ones take part in fewer rounds, and are warm soon enough without one of their own.
-          const slow = contender === "cpu" || contender === "wasm stock";
-          if (failures.has(key) || (slow && (round < 0 || round >= Math.max(1, Math.floor(rounds / 4))))) continue;
-          onProgress?.(`${task}: round ${round + 1} of ${rounds}, ${contender}`);
-          const answer = await ask(child, task);
-          if (answer.error !== undefined) failures.set(key, answer.error);
-          else if (round >= 0) {
-            // Round −1 warms up.
-            seconds.set(key, [...(seconds.get(key) ?? []), answer.seconds!]);
-            tokens.set(key, answer.tokens!);
-          }
-        }
+    const absent = (name: ContenderName): string | undefined =>
+      taking.has(name) ? undefined : report.contenders[name];
+    for (const name of tasks) {
+      const vocabularySize = sizes[benchTasks[name].data];
+      if (vocabularySize === undefined) {
+        const why = `no text at ${shakespeare}; name one with --shakespeare`;
+        report.rows.push(...contenders.map((contender) => ({ task: name, contender, absent: why })));
+        continue;
       }
+      const task = sized(name, vocabularySize);
+      const times = await timeTask(task, { taking, rounds, onProgress: (text) => onProgress(`${name}: ${text}`) });
+      for (const contender of contenders) {
+        const why = absent(contender) ?? times.failures.get(contender);
+        const measured = times.measured.get(contender);
+        report.rows.push({ task: name, contender, ...(why || !measured ? { absent: why } : summary(task, measured)) });
+      }
+      if (options.run && name === shakespeareRun.task)
+        report.runs = await wholeRuns(task, report.rows, taking, onProgress);
     }
+    if (options.costCurve) report.costCurve = await costCurve({ taking, onProgress });
   } finally {
-    for (const child of children.values()) child.kill();
+    for (const contestant of taking.values()) contestant.stop();
+    await rm(folder, { recursive: true, force: true });
   }
-  const rows = Object.keys(benchTasks).flatMap((task) =>
-    contenders.map((contender): BenchRow => {
-      const key = `${task}|${contender}`;
-      const times = [...(seconds.get(key) ?? [])].sort((a, b) => a - b);
-      const description = failures.get(key) ?? descriptions.get(contender)!;
-      if (times.length === 0) return { task, contender, description };
-      const median = times[times.length >> 1];
-      const base = [...(seconds.get(`${task}|${baseline}`) ?? [])].sort((a, b) => a - b);
-      return {
-        task,
-        contender,
-        description,
-        median,
-        fastest: times[0],
-        slowest: times[times.length - 1],
-        tokensPerSecond: tokens.get(key)! / median,
-        ...(base.length > 0 && { ratio: base[base.length >> 1] / median }),
-      };
-    }),
-  );
-  const machine = {
+  return report;
+}
+
+async function prepare(folder: string, shakespeare?: string): Promise<Partial<Record<BenchData, number>>> {
+  const preparing = startNode();
+  try {
+    const { vocabularySizes, error } = await preparing.ask({ do: "prepare", folder, shakespeare });
+    if (!vocabularySizes) throw new Error(`the benchmark's data could not be made: ${error}`);
+    return vocabularySizes;
+  } finally {
+    preparing.stop();
+  }
+}
+
+function sized(name: BenchTaskName, vocabularySize: number): SizedTask {
+  const task: BenchTask = benchTasks[name];
+  return { ...task, model: { ...task.model, vocabularySize } };
+}
+
+interface Measured {
+  seconds: number[];
+  tokensPerSecond: number[];
+}
+
+async function timeTask(
+  task: SizedTask,
+  {
+    taking,
+    rounds,
+    onProgress,
+  }: { taking: Map<ContenderName, Contestant>; rounds: number; onProgress(text: string): void },
+): Promise<{ measured: Map<ContenderName, Measured>; failures: Map<ContenderName, string> }> {
+  const measured = new Map<ContenderName, Measured>();
+  const failures = new Map<ContenderName, string>();
+  const spent = new Map<ContenderName, number>();
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, contestant] of taking) {
+      if (failures.has(name) || (spent.get(name) ?? 0) > patienceByTask) continue;
+      onProgress(`round ${round + 1} of ${rounds}, ${name}`);
+      const start = performance.now();
+      const { seconds, tokens, error } = await contestant.ask({ do: "time", task });
+      spent.set(name, (spent.get(name) ?? 0) + (performance.now() - start) / 1000);
+      if (error !== undefined) {
+        failures.set(name, error);
+        continue;
+      }
+      const sofar = measured.get(name) ?? { seconds: [], tokensPerSecond: [] };
+      sofar.seconds.push(seconds!);
+      sofar.tokensPerSecond.push(tokens! / seconds!);
+      measured.set(name, sofar);
+    }
+  }
+  return { measured, failures };
+}
+
+function summary(task: SizedTask, { seconds, tokensPerSecond }: Measured): Partial<BenchRow> {
+  const middle = median(seconds);
+  return {
+    median: middle,
+    fastest: Math.min(...seconds),
+    slowest: Math.max(...seconds),
+    rounds: seconds.length,
+    tokensPerSecond: median(tokensPerSecond),
+    ...(task.kind === "pre-training" && { rate: stepOperations(task.model, task.rows, task.columns) / middle }),
+  };
+}
+
+/** The middle of the values, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
+}
+
+async function wholeRuns(
+  task: SizedTask,
+  rows: readonly BenchRow[],
+  taking: Map<ContenderName, Contestant>,
+  onProgress: (text: string) => void,
+): Promise<BenchRun[]> {
+  const { steps, warmUp } = shakespeareRun;
+  const runs: BenchRun[] = [];
+  for (const engine of ["tfjs", "pytorch"] as const) {
+    const [fastest] = rows
+      .filter((row) => row.task === shakespeareRun.task && row.median !== undefined)
+      .filter(({ contender }) => knownContenders[contender].engine === engine)
+      .sort((a, b) => a.median! - b.median!);
+    if (!fastest) continue;
+    const { contender } = fastest;
+    onProgress(`${shakespeareRun.task}: ${steps} steps, ${contender}`);
+    const { seconds, validationLoss, error } = await taking.get(contender)!.ask({ do: "train", task, steps, warmUp });
+    runs.push({ contender, steps, ...(error === undefined ? { seconds, validationLoss } : { absent: error }) });
+  }
+  return runs;
+}
+
+async function describeMachine(): Promise<BenchReport["machine"]> {
+  const manifest = require.resolve("@tensorflow/tfjs/package.json");
+  return {
     cpu: os.cpus()[0]?.model ?? "unknown",
     cores: os.availableParallelism(),
     memoryGiB: Math.round(os.totalmem() / 2 ** 30),
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
+    tfjs: (JSON.parse(await readFile(manifest, "utf8")) as { version: string }).version,
   };
-  return { machine, rounds, baseline, rows };
-}
-
-/** The report as a text table. */
-export function describeBench({ machine, baseline, rows }: BenchReport): string {
-  const lines = [
-    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, Node ${machine.node}, ${machine.platform}`,
-  ];
-  for (const task of new Set(rows.map((row) => row.task))) {
-    lines.push("", `${task} (times ${baseline} = 1)`);
-    for (const row of rows.filter((one) => one.task === task)) {
-      lines.push(
-        row.median === undefined
-          ? `  ${row.contender.padEnd(13)} –  ${row.description}`
-          : `  ${row.contender.padEnd(13)} ${milliseconds(row.median)} (${milliseconds(row.fastest!)} … ${milliseconds(row.slowest!)})` +
-              `  ${String(Math.round(row.tokensPerSecond!)).padStart(7)} tokens/s` +
-              (row.ratio === undefined ? "" : `  ${row.ratio.toFixed(2).padStart(6)} ×`),
-      );
-    }
-  }
-  return lines.join("\n");
-}
-
-const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(1).padStart(8)} ms`;
-
-function ask(child: ChildProcess, question: string): Promise<Answer> {
-  return new Promise((resolve) => {
-    const done = (answer: Answer): void => {
-      child.off("message", onMessage);
-      child.off("exit", onExit);
-      resolve(answer);
-    };
-    const onMessage = (answer: unknown): void => done(answer as Answer);
-    const onExit = (code: number | null): void => done({ error: `its process ended with ${code}` });
-    child.on("message", onMessage);
-    child.on("exit", onExit);
-    child.send(question);
-  });
 }

@@ -1,3 +1,13 @@
+import { availableParallelism } from "node:os";
+
+/**
+ * Before starting kernels of which `jobs` will run at the same time: each is to compute on its share of the cores, unless
+ * WORKBOOK_THREADS says otherwise. Threads of one that wait for a core that another has cost more than they bring.
+ */
+export function shareCores(jobs: number): void {
+  if (availableParallelism() < 2 * jobs) process.env.WORKBOOK_THREADS ??= "1";
+}
+
 /**
  * Works through `items` with at most `jobs` at a time, in order of their start.
  *

@@ -32,19 +32,30 @@ function firstPosition(padding: usize, b: i32, T: i32): i32 {
 /** softmax(scale·row) over the first `count` of `stride` elements, zeros after them up to `stride`, a multiple of 8. */
 export function softmaxRow(row: usize, count: i32, stride: i32, scale: f32): void {
   const bytes = <usize>stride << 2;
-  for (let at = <usize>count << 2; at < bytes; at += 4) store<f32>(row + at, -Infinity);
+  // Whole vectors are written, not single elements: loads of vectors would have to wait for those.
+  for (let i = count & ~3; i < stride; i += 4) {
+    const at = row + (<usize>i << 2), there = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count - i));
+    v128.store(at, v128.bitselect(v128.load(at), f32x4.splat(-Infinity), there));
+  }
   let highest = v128.load(row);
   for (let at: usize = 16; at < bytes; at += 16) highest = f32x4.pmax(v128.load(row + at), highest);
   highest = f32x4.splat(max4(highest));
   const scale4 = f32x4.splat(scale);
   let sum = f32x4.splat(0);
-  for (let at: usize = 0; at < bytes; at += 16) {
-    const e = exp4(f32x4.mul(f32x4.sub(v128.load(row + at), highest), scale4));
-    sum = f32x4.add(sum, e);
-    v128.store(row + at, e);
+  const end = row + bytes;
+  for (let at = row; at < end; at += 32) {
+    const low = exp4(f32x4.mul(f32x4.sub(v128.load(at), highest), scale4));
+    const high = exp4(f32x4.mul(f32x4.sub(v128.load(at, 16), highest), scale4));
+    v128.store(at, low);
+    v128.store(at, high, 16);
+    sum = f32x4.add(f32x4.add(sum, low), high);
   }
   const inverse = f32x4.splat(<f32>1 / sum4(sum));
-  for (let at: usize = 0; at < bytes; at += 16) v128.store(row + at, f32x4.mul(v128.load(row + at), inverse));
+  for (let at = row; at < end; at += 32) {
+    const low = f32x4.mul(v128.load(at), inverse), high = f32x4.mul(v128.load(at, 16), inverse);
+    v128.store(at, low);
+    v128.store(at, high, 16);
+  }
 }
 
 /** out [B, T, heads·size] and the weights [B, heads, T, attentionStride(T)]. */

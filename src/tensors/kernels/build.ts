@@ -12,6 +12,7 @@ export const compilerVersion = "0.28.20";
 const builds = {
   simd: [],
   relaxed: ["--enable", "relaxed-simd", "--use", "RELAXED=1"],
+  wide: ["--enable", "relaxed-simd", "--use", "RELAXED=1", "--use", "WIDE=1"],
 };
 
 /** The modules by name, as bytes, without writing them. Throws with the compiler's messages. */
@@ -25,7 +26,19 @@ export async function compileKernels(): Promise<Map<keyof typeof builds, Uint8Ar
       [
         ...[join(folder, "index.as.ts"), "--outFile", `${name}.wasm`],
         // The heap and all of its memory belong to tfjs: no runtime, no data of our own in it.
-        ...["--importMemory", "--initialMemory", "1", "--runtime", "stub", "--use", "abort=", "--noAssert"],
+        // Its largest size is what tfjs' own module declares (4 GiB), which memory to be shared must have.
+        ...[
+          "--importMemory",
+          "--initialMemory",
+          "1",
+          "--maximumMemory",
+          "65536",
+          "--runtime",
+          "stub",
+          "--use",
+          "abort=",
+          "--noAssert",
+        ],
         ...["-O3", "--converge", "--enable", "simd", "--enable", "bulk-memory", ...flags],
       ],
       {

@@ -1,5 +1,6 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { type HeapKernel, sizeOf } from "./heap";
+import { elementwise, type HeapKernel, ranges, sizeOf } from "./heap";
+import { type KernelCall, threadScratch } from "./threads";
 
 /**
  * Kernels of the course's own, under its own names; attention.ts, layer-norm.ts and their neighbours call them where the
@@ -12,20 +13,18 @@ export const fusedKernels = {
     const size = packed / 3 / (heads as number);
     const out = heap.output([B, T, packed / 3], "float32");
     const weights = heap.output([B, heads as number, T, heap.functions.attentionStride(T)], "float32");
-    heap.withSpace(heap.functions.attentionScratchBytes(T, size), (space) => {
-      const [from, skip] = [heap.address(qkv), addressOrZero(heap.address, padding)];
-      heap.functions.attention(
-        from,
-        skip,
-        B,
-        T,
-        heads as number,
-        size,
-        heap.address(out),
-        heap.address(weights),
-        space,
-      );
-    });
+    const [from, skip] = [heap.address(qkv), addressOrZero(heap.address, padding)];
+    const [to, kept] = [heap.address(out), heap.address(weights)];
+    const [row, weightsRow] = [T * packed, (heads as number) * T * heap.functions.attentionStride(T)];
+    const parts = ranges(B, heap.pieces(attentionCost(qkv.shape)));
+    heap.run(
+      parts.map(([b, count]): KernelCall => [
+        "attention",
+        ...[from + 4 * b * row, skip && skip + 4 * b, count, T, heads as number, size],
+        ...[to + (4 * b * row) / 3, kept + 4 * b * weightsRow, threadScratch],
+      ]),
+      heap.functions.attentionScratchBytes(T, size),
+    );
     return [out, weights];
   },
 
@@ -33,22 +32,33 @@ export const fusedKernels = {
     const [B, T, packed] = qkv.shape;
     const size = packed / 3 / (heads as number);
     const dqkv = heap.output(qkv.shape, "float32");
-    heap.withSpace(heap.functions.attentionScratchBytes(T, size), (space) => {
-      const from = [qkv, padding, weights, dy].map((tensor) => addressOrZero(heap.address, tensor));
-      heap.functions.attentionGradient(...from, B, T, heads as number, size, heap.address(dqkv), space);
-    });
+    const [from, skip] = [heap.address(qkv), addressOrZero(heap.address, padding)];
+    const [kept, d, to] = [weights, dy, dqkv].map(heap.address);
+    const [row, weightsRow] = [T * packed, sizeOf(weights.shape.slice(1))];
+    const parts = ranges(B, heap.pieces(2 * attentionCost(qkv.shape)));
+    heap.run(
+      parts.map(([b, count]): KernelCall => [
+        "attentionGradient",
+        ...[from + 4 * b * row, skip && skip + 4 * b, kept + 4 * b * weightsRow, d + (4 * b * row) / 3],
+        ...[count, T, heads as number, size, to + 4 * b * row, threadScratch],
+      ]),
+      heap.functions.attentionScratchBytes(T, size),
+    );
     return dqkv;
   },
 
   /** x [..., width], gain, bias [width] → y and, per row, mean and scale. */
-  LayerNorm({ functions, address, output }, { x, gain, bias }, { epsilon }) {
+  LayerNorm({ address, output, pieces, run }, { x, gain, bias }, { epsilon }) {
     const [rows, width] = rowsOf(x.shape);
     const y = output(x.shape, "float32");
     const [means, scales] = [output([rows], "float32"), output([rows], "float32")];
-    functions.layerNorm(
-      ...[x, gain, bias].map(address),
-      ...[rows, width, epsilon as number],
-      ...[y, means, scales].map(address),
+    const [from, gains, biases, to, mean, scale] = [x, gain, bias, y, means, scales].map(address);
+    run(
+      ranges(rows, pieces(16 * rows * width)).map(([row, count]): KernelCall => [
+        "layerNorm",
+        ...[from + 4 * row * width, gains, biases, count, width, epsilon as number],
+        ...[to + 4 * row * width, mean + 4 * row, scale + 4 * row],
+      ]),
     );
     return [y, means, scales];
   },
@@ -64,17 +74,9 @@ export const fusedKernels = {
     return [dx, dgain, dbias];
   },
 
-  Gelu({ functions, address, output }, { x }) {
-    const y = output(x.shape, "float32");
-    functions.gelu(address(x), sizeOf(x.shape), address(y));
-    return y;
-  },
+  Gelu: (heap, { x }) => elementwise(heap, "gelu", [x]),
 
-  GeluGradient({ functions, address, output }, { x, dy }) {
-    const dx = output(x.shape, "float32");
-    functions.geluGradient(address(x), address(dy), sizeOf(x.shape), address(dx));
-    return dx;
-  },
+  GeluGradient: (heap, { x, dy }) => elementwise(heap, "geluGradient", [x, dy]),
 
   /** table [entries, width], ids [...] → [..., width]. */
   Embedding({ functions, address, output, elements, release }, { table, ids }) {
@@ -108,12 +110,16 @@ export const fusedKernels = {
     throw outOfRange("tokenLogProbs: target", elements(targets)[bad], bad, width);
   },
 
-  TokenLogProbsGradient({ functions, address, output }, { logits, targets, normalisers, dy }) {
+  TokenLogProbsGradient({ address, output, pieces, run }, { logits, targets, normalisers, dy }) {
     const dlogits = output(logits.shape, "float32");
-    functions.tokenLogProbsGradient(
-      ...[logits, targets, normalisers, dy].map(address),
-      ...rowsOf(logits.shape),
-      address(dlogits),
+    const [rows, width] = rowsOf(logits.shape);
+    const [from, to] = [address(logits), address(dlogits)];
+    const ofRows = [targets, normalisers, dy].map(address);
+    run(
+      ranges(rows, pieces(32 * rows * width)).map(([row, count]): KernelCall => [
+        "tokenLogProbsGradient",
+        ...[from + 4 * row * width, ...ofRows.map((at) => at + 4 * row), count, width, to + 4 * row * width],
+      ]),
     );
     return dlogits;
   },
@@ -133,6 +139,11 @@ export type FusedKernel = keyof typeof fusedKernels;
 /** Rows and their width: everything before the last axis, and that. */
 function rowsOf(shape: readonly number[]): [rows: number, width: number] {
   return [sizeOf(shape.slice(0, -1)), shape[shape.length - 1]];
+}
+
+/** About how many multiplications of a matrix product attention over qkv [B, T, 3·width] takes as long as. */
+function attentionCost([B, T, packed]: number[]): number {
+  return B * T * T * packed;
 }
 
 function addressOrZero(address: (tensor: TensorInfo) => number, tensor: TensorInfo | undefined): number {

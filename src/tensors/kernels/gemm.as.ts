@@ -5,7 +5,7 @@
  * by one chain in the order of k, whatever the size of the matrix, the place in it or the blocking: a row's product does
  * not depend on how many other rows there are, so a token's numbers are the same alone and in a batch.
  */
-import { nextRows, tile, tileColumns } from "./tiles.as";
+import { nextRows, tile, tileColumns, tilePair } from "./tiles.as";
 import { transposePlane } from "./transpose.as";
 
 // Blocks: blockDepth × blockColumns of B stays in the second-level cache, so does blockRows × blockDepth of a transposed A.
@@ -87,7 +87,18 @@ export function multiplyStrips(
   for (let i = 0; i < m; ) {
     const rows = nextRows(m - i);
     let strip = strips;
-    for (let j = 0; j < n; j += tileColumns) {
+    let j = 0;
+    if (isDefined(WIDE)) {
+      for (; j + 2 * tileColumns <= n; j += 2 * tileColumns) {
+        const at = c + (<usize>j << 2);
+        if (direct) {
+          const b = direct + (<usize>j << 2);
+          tilePair(rows, k, a, aRow, aStep, b, b + (tileColumns << 2), directRow, at, cRow, first);
+        } else tilePair(rows, k, a, aRow, aStep, strip, strip + stripBytes, tileColumns << 2, at, cRow, first);
+        strip += 2 * stripBytes;
+      }
+    }
+    for (; j < n; j += tileColumns) {
       const columns = min(tileColumns, n - j);
       const at = c + (<usize>j << 2);
       if (columns < tileColumns) edgeTile(rows, columns, k, a, aRow, aStep, strip, at, cRow, first, edge);
@@ -158,15 +169,15 @@ function copyStrided(
   }
 }
 
-/** `batch` products into C [batch, m, n]; the strides between matrices are in floats, 0 where one matrix serves all. */
+/** `batch` products into C [batch, m, n] with rows `cRow` apart; the strides between matrices are in floats, 0 where one matrix serves all. */
 export function batchGemm(
   batch: i32, a: usize, aBatch: usize, aRow: usize, aColumn: usize, b: usize, bBatch: usize, bRow: usize, bColumn: usize,
-  c: usize, m: i32, n: i32, k: i32, scratch: usize,
+  c: usize, cRow: usize, m: i32, n: i32, k: i32, scratch: usize,
 ): void {
   for (let i = 0; i < batch; i++) {
-    gemm(a, aRow, aColumn, b, bRow, bColumn, c, n, m, n, k, false, scratch);
+    gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, m, n, k, false, scratch);
     a += aBatch << 2;
     b += bBatch << 2;
-    c += (<usize>m * <usize>n) << 2;
+    c += (<usize>m * cRow) << 2;
   }
 }

@@ -5,11 +5,10 @@
  * added to. Tokens are given by their row of the batch and their position in it, so that rows may have any length and
  * those that ended are simply not named again. A token's numbers do not depend on which others there are.
  */
-import { upToTile } from "./attention.as";
+import { softmaxRow, upToTile } from "./attention.as";
 import { gelu } from "./gelu.as";
 import { edgeBytes, multiplyStrips, packStrips } from "./gemm.as";
 import { layerNorm } from "./layer-norm.as";
-import { exp4, max4, sum4 } from "./maths.as";
 import { drawScratchBytes, drawTokens } from "./sampling.as";
 import { multiplyAdd, tileColumns } from "./tiles.as";
 
@@ -238,7 +237,17 @@ function keepKeysAndValues(
     let value = keys + keyBytes + (<usize>position << 5);
     qkv += width;
     for (let h = 0; h < heads; h++, qkv += bytes, key += keyBytes + valueBytes, value += keyBytes + valueBytes) {
-      for (let c = 0; c < size; c++) {
+      let c = 0;
+      for (; c + 4 <= size; c += 4) {
+        const at = <usize>c << 2;
+        const to = key + (at << 3), k = v128.load(qkv + at);
+        v128.store32_lane(to, k, 0);
+        v128.store32_lane(to, k, 1, 32);
+        v128.store32_lane(to, k, 2, 64);
+        v128.store32_lane(to, k, 3, 96);
+        v128.store(value + <usize>(c >> 3) * valueStrip + (at & 31), v128.load(qkv + width + at));
+      }
+      for (; c < size; c++) {
         const at = <usize>c << 2;
         store<f32>(key + (at << 3), load<f32>(qkv + at));
         store<f32>(value + <usize>(c >> 3) * valueStrip + (at & 31), load<f32>(qkv + width + at));
@@ -275,48 +284,16 @@ function rowTimes(wide: i32, x: usize, k: i32, strips: usize, stripBytes: usize,
 /** The product of a row x [k] and a matrix of so many strips; y is as long as all of them. */
 function rowTimesStrips(x: usize, k: i32, strips: usize, stripBytes: usize, count: i32, y: usize): void {
   while (count > 0) {
-    if (count == 3 || count > 4) {
-      rowTimes(3, x, k, strips, stripBytes, y);
-      count -= 3; strips += 3 * stripBytes; y += 96;
-    } else if (count > 1) {
-      rowTimes(2, x, k, strips, stripBytes, y);
-      count -= 2; strips += 2 * stripBytes; y += 64;
-    } else {
-      rowTimes(1, x, k, strips, stripBytes, y);
-      count -= 1;
+    const taken = isDefined(WIDE) ? min(count, 4) : count == 4 ? 2 : min(count, 3);
+    switch (taken) {
+      case 1: rowTimes(1, x, k, strips, stripBytes, y); break;
+      case 2: rowTimes(2, x, k, strips, stripBytes, y); break;
+      case 3: rowTimes(3, x, k, strips, stripBytes, y); break;
+      default: if (isDefined(WIDE)) rowTimes(4, x, k, strips, stripBytes, y);
     }
-  }
-}
-
-/**
- * softmax(scale·row) over the first `count` elements, zeros after them up to a whole tile: the numbers of `softmaxRow`, with
- * two vectors at a time for short rows.
- */
-function softmax(row: usize, count: i32, scale: f32): void {
-  const last = row + (<usize>((count - 1) & ~7) << 2);
-  // Whole vectors are written, not single elements: loads of vectors would have to wait for those.
-  const none = f32x4.splat(-Infinity), inLast = i32x4.splat(((count - 1) & 7) + 1);
-  v128.store(last, v128.bitselect(v128.load(last), none, i32x4.lt_s(i32x4(0, 1, 2, 3), inLast)));
-  v128.store(last, v128.bitselect(v128.load(last, 16), none, i32x4.lt_s(i32x4(4, 5, 6, 7), inLast)), 16);
-  let low = v128.load(row), high = v128.load(row, 16);
-  for (let at = row + 32; at <= last; at += 32) {
-    low = f32x4.pmax(v128.load(at), low);
-    high = f32x4.pmax(v128.load(at, 16), high);
-  }
-  const highest = f32x4.splat(max4(f32x4.pmax(low, high)));
-  const scale4 = f32x4.splat(scale);
-  let sum = f32x4.splat(0);
-  for (let at = row; at <= last; at += 32) {
-    low = exp4(f32x4.mul(f32x4.sub(v128.load(at), highest), scale4));
-    high = exp4(f32x4.mul(f32x4.sub(v128.load(at, 16), highest), scale4));
-    sum = f32x4.add(f32x4.add(sum, low), high);
-    v128.store(at, low);
-    v128.store(at, high, 16);
-  }
-  const inverse = f32x4.splat(<f32>1 / sum4(sum));
-  for (let at = row; at <= last; at += 32) {
-    v128.store(at, f32x4.mul(v128.load(at), inverse));
-    v128.store(at, f32x4.mul(v128.load(at, 16), inverse), 16);
+    count -= taken;
+    strips += <usize>taken * stripBytes;
+    y += <usize>taken << 5;
   }
 }
 
@@ -344,7 +321,7 @@ function attend(
       rowTimesStrips(qkv, size, key, keyStrip, seen >> 3, row);
     }
     row = scores;
-    for (let h = 0; h < heads; h++, row += scoresBytes) softmax(row, position + 1, scale);
+    for (let h = 0; h < heads; h++, row += scoresBytes) softmaxRow(row, position + 1, seen, scale);
     row = scores;
     for (let h = 0; h < heads; h++, out += bytes, keys += keyBytes + valueBytes, row += scoresBytes) {
       rowTimesStrips(row, position + 1, keys + keyBytes, valueStrip, (size + 7) >> 3, out);

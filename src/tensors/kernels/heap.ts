@@ -1,4 +1,5 @@
 import type { DataType, TensorInfo } from "@tensorflow/tfjs";
+import type { KernelCall } from "./threads";
 
 /** The exports of the WebAssembly modules built from index.as.ts; addresses in bytes, strides and sizes in elements. */
 export interface KernelFunctions {
@@ -40,8 +41,6 @@ export interface KernelFunctions {
 /** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */
 export interface Heap {
   functions: KernelFunctions;
-  /** Work space for one matrix product. */
-  scratch: number;
   /** Where a tensor's elements begin. */
   address(tensor: TensorInfo): number;
   /** A new tensor, its elements not set. */
@@ -58,8 +57,13 @@ export interface Heap {
   /** What lies at an address. Valid only until the next allocation, by whomever. */
   floats(address: number, length: number): Float32Array;
   integers(address: number, length: number): Int32Array;
-  /** Runs a function with work space of its own, freed afterwards. */
-  withSpace(bytes: number, use: (address: number) => void): void;
+  /**
+   * Into how many calls to cut work that takes as long as so many multiplications of a matrix product: 1 where one thread
+   * is best, else more than there are threads, so that none waits long for another.
+   */
+  pieces(multiplications: number): number;
+  /** Runs calls that do not depend on each other, on all threads; `threadScratch` in them is as large as asked here. */
+  run(calls: readonly KernelCall[], scratchBytes?: number): void;
 }
 
 /** A kernel over the heap. `stock` is what tfjs itself registered under the name, if anything. */
@@ -72,3 +76,24 @@ export type HeapKernel = (
 
 /** How many elements a shape holds. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+
+/** 0 … count in so many ranges of about the same size, as [start, size], cut at multiples of `step`. */
+export function ranges(count: number, pieces: number, step = 1): [start: number, size: number][] {
+  const size = Math.max(step, step * Math.ceil(count / pieces / step));
+  const starts = Array.from({ length: Math.ceil(count / size) }, (_, i) => i * size);
+  return starts.map((start) => [start, Math.min(size, count - start)]);
+}
+
+/** A kernel that takes each element of the inputs, all of one shape, by itself: (inputs…, count, output). */
+export function elementwise(
+  heap: Heap,
+  name: "exp" | "tanh" | "gelu" | "geluGradient",
+  inputs: TensorInfo[],
+): TensorInfo {
+  const y = heap.output(inputs[0].shape, "float32");
+  const count = sizeOf(y.shape);
+  const [from, to] = [inputs.map(heap.address), heap.address(y)];
+  const parts = ranges(count, heap.pieces(32 * count), 16);
+  heap.run(parts.map(([start, size]) => [name, ...from.map((at) => at + 4 * start), size, to + 4 * start]));
+  return y;
+}

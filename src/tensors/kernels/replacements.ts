@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { type HeapKernel, sizeOf } from "./heap";
+import { elementwise, type HeapKernel, ranges, sizeOf } from "./heap";
+import { type KernelCall, threadScratch } from "./threads";
 
 /** Kernels that take the place of tfjs' own under the same names; users keep writing plain tf operations. */
 export const replacements: Record<string, HeapKernel> = {
@@ -9,19 +10,15 @@ export const replacements: Record<string, HeapKernel> = {
   },
 
   /** tfjs computes one number at a time. */
-  Exp({ functions, address, output }, { x }, _, stock) {
+  Exp(heap, { x }, _, stock) {
     if (x.dtype !== "float32") return stock();
-    const y = output(x.shape, "float32");
-    functions.exp(address(x), sizeOf(x.shape), address(y));
-    return y;
+    return elementwise(heap, "exp", [x]);
   },
 
   /** As above. */
-  Tanh({ functions, address, output }, { x }, _, stock) {
+  Tanh(heap, { x }, _, stock) {
     if (x.dtype !== "float32") return stock();
-    const y = output(x.shape, "float32");
-    functions.tanh(address(x), sizeOf(x.shape), address(y));
-    return y;
+    return elementwise(heap, "tanh", [x]);
   },
 
   /** tfjs finds each element's place anew; rows can be copied. */
@@ -51,7 +48,7 @@ export const replacements: Record<string, HeapKernel> = {
   },
 
   /** tfjs is fast only for one pair of untransposed matrices. */
-  BatchMatMul({ functions, address, output, scratch }, { a, b }, { transposeA, transposeB }, stock) {
+  BatchMatMul({ address, output, pieces, run, functions }, { a, b }, { transposeA, transposeB }, stock) {
     if (a.dtype !== "float32" || b.dtype !== "float32") return stock();
     const [aRows, aColumns] = a.shape.slice(-2);
     const [bRows, bColumns] = b.shape.slice(-2);
@@ -65,20 +62,25 @@ export const replacements: Record<string, HeapKernel> = {
     const [aBatch, bBatch, batch] = [sizeOf(aOuter), sizeOf(bOuter), sizeOf(outer)];
     const aStrides = transposeA ? [1, m] : [k, 1];
     const bStrides = transposeB ? [1, k] : [n, 1];
-    const run = (batch: number, m: number, aAt: number, aStep: number, bAt: number, bStep: number, to: number): void =>
-      functions.batchGemm(batch, aAt, aStep, ...aStrides, bAt, bStep, ...bStrides, to, m, n, k, scratch);
     const [aAt, bAt, to] = [address(a), address(b), address(product)];
+    const one = { aAt, aStep: 0, aStrides, bAt, bStep: 0, bStrides, to, m, n, k, batch: 1 };
+    let products: Product[];
     if (bBatch === 1 && aBatch === batch && !transposeA) {
-      run(1, batch * m, aAt, 0, bAt, 0, to); // rows of the whole batch as one tall matrix
+      products = [{ ...one, m: batch * m }]; // rows of the whole batch as one tall matrix
     } else if ((aBatch === batch || aBatch === 1) && (bBatch === batch || bBatch === 1)) {
-      run(batch, m, aAt, aBatch === 1 ? 0 : m * k, bAt, bBatch === 1 ? 0 : k * n, to);
+      products = [{ ...one, batch, aStep: aBatch === 1 ? 0 : m * k, bStep: bBatch === 1 ? 0 : k * n }];
     } else {
-      const aIndex = broadcastIndices(aOuter, outer);
-      const bIndex = broadcastIndices(bOuter, outer);
-      for (let i = 0; i < batch; i++) {
-        run(1, m, aAt + 4 * aIndex[i] * m * k, 0, bAt + 4 * bIndex[i] * k * n, 0, to + 4 * i * m * n);
-      }
+      const [aIndex, bIndex] = [broadcastIndices(aOuter, outer), broadcastIndices(bOuter, outer)];
+      products = aIndex.map((_, i) => ({
+        ...one,
+        ...{ aAt: aAt + 4 * aIndex[i] * m * k, bAt: bAt + 4 * bIndex[i] * k * n, to: to + 4 * i * m * n },
+      }));
     }
+    const parts = pieces(batch * m * n * k);
+    run(
+      products.flatMap((product) => cut(product, parts)),
+      functions.gemmScratchBytes(),
+    );
     return product;
   },
 
@@ -159,6 +161,36 @@ export const replacements: Record<string, HeapKernel> = {
     return result;
   },
 };
+
+interface Product {
+  batch: number;
+  /** Addresses; the strides count floats: between matrices of the batch (0 where one serves all), rows, columns. */
+  aAt: number;
+  aStep: number;
+  aStrides: number[];
+  bAt: number;
+  bStep: number;
+  bStrides: number[];
+  to: number;
+  m: number;
+  n: number;
+  k: number;
+}
+
+/** The calls for a product [m, k]·[k, n]: matrices of the batch, columns or rows divided. The numbers are the same in any division. */
+function cut(product: Product, parts: number): KernelCall[] {
+  const { batch, aAt, aStep, aStrides, bAt, bStep, bStrides, to, m, n, k } = product;
+  const call = (i: number, count: number, row: number, rows: number, column: number, columns: number): KernelCall => [
+    "batchGemm",
+    ...[count, aAt + 4 * (i * aStep + row * aStrides[0]), aStep, ...aStrides],
+    ...[bAt + 4 * (i * bStep + column * bStrides[1]), bStep, ...bStrides],
+    ...[to + 4 * (i * m * n + row * n + column), n, rows, columns, k, threadScratch],
+  ];
+  if (batch !== 1) return ranges(batch, parts).map(([i, count]) => call(i, count, 0, m, 0, n));
+  // Each call copies its columns of B, so to divide these copies none twice.
+  if (n >= 32 * parts) return ranges(n, parts, 16).map(([column, columns]) => call(0, 1, 0, m, column, columns));
+  return ranges(m, parts).map(([row, rows]) => call(0, 1, row, rows, 0, n));
+}
 
 /** The output's axes with their strides in the input: those of size 1 left out, those that stay together made one. */
 function mergedAxes(shape: readonly number[], perm: readonly number[]): { size: number; stride: number }[] {

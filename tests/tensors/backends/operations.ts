@@ -168,15 +168,21 @@ async function compareAdamW(backend: string, rng: Random): Promise<Computed> {
   const state = [variable(start), variable(zeros), variable(zeros)] as const;
   gradients.forEach((data, i) =>
     tf.tidy(() =>
-      adamwPlain(state[0], tensor(data), state[1], state[2], {
-        learningRate: 0.01,
-        beta1: 0.9,
-        beta2: 0.95,
-        epsilon: 1e-8,
-        keep: 1 - 0.01 * 0.1,
-        correction1: 1 / (1 - 0.9 ** (i + 1)),
-        correction2: 1 / (1 - 0.95 ** (i + 1)),
-        scale: 0.5,
+      adamwPlain({
+        parameter: state[0],
+        gradient: tensor(data),
+        first: state[1],
+        second: state[2],
+        constants: {
+          learningRate: 0.01,
+          beta1: 0.9,
+          beta2: 0.95,
+          epsilon: 1e-8,
+          keep: 1 - 0.01 * 0.1,
+          correction1: 1 / (1 - 0.9 ** (i + 1)),
+          correction2: 1 / (1 - 0.95 ** (i + 1)),
+          scale: 0.5,
+        },
       }),
     ),
   );

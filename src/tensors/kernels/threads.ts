@@ -1,0 +1,130 @@
+import { join } from "node:path";
+import { Worker } from "node:worker_threads";
+import type { KernelFunctions } from "./heap";
+
+/** A kernel's name and its arguments; `threadScratch` stands for the scratch of the thread that runs it. */
+export type KernelCall = readonly [name: keyof KernelFunctions, ...parameters: number[]];
+
+/** Stands, as an argument, for work space that each thread has for itself. */
+export const threadScratch = NaN;
+
+/** Runs a call on the thread that this is called on. */
+export function runCall(functions: KernelFunctions, [name, ...parameters]: KernelCall, scratch: number): void {
+  const kernel = functions[name] as (...parameters: number[]) => unknown;
+  kernel(...parameters.map((value) => (Number.isNaN(value) ? scratch : value)));
+}
+
+/**
+ * Where what is in the control memory: first 32-bit words, then the calls, each a function's number, how many arguments, and
+ * these. The ticket holds, from its low bits: how many calls are still to be claimed; how many of this job the other threads
+ * have claimed; and the job's number, so that no ticket equals an older one that a slow thread may still hold.
+ */
+const layout = {
+  ticket: 0,
+  finished: 1,
+  failed: 2,
+  scratch: 3,
+  calls: 512,
+  callLength: 32,
+  remaining: 0x3ff,
+  claim: 0x400,
+  job: 0x100000,
+  looks: 4000,
+};
+/** So many calls go in one job, at most. */
+const mostCalls = 128;
+const patience = 30_000;
+
+/**
+ * Threads beside the main one, which all work through the same short list of calls: whoever is free claims the next, so a
+ * thread that the system has no time for delays nothing. Idle threads sleep, and none keeps the process alive.
+ */
+export class Threads {
+  private readonly control = new SharedArrayBuffer(layout.calls + 8 * layout.callLength * mostCalls);
+  private readonly words = new Int32Array(this.control);
+  private readonly calls = new Float64Array(this.control, layout.calls);
+  private readonly workers: Worker[];
+  private readonly numbers: ReadonlyMap<string, number>;
+  private job = 0;
+
+  /**
+   * @param count of all threads, the main one included.
+   * @param functions the main thread's own, of the same module on the same memory.
+   */
+  constructor(
+    readonly count: number,
+    module: WebAssembly.Module,
+    memory: WebAssembly.Memory,
+    private readonly functions: KernelFunctions,
+  ) {
+    this.numbers = new Map(WebAssembly.Module.exports(module).map(({ name }, number) => [name, number]));
+    this.workers = Array.from({ length: count - 1 }, (_, index) => {
+      const worker = new Worker(join(__dirname, "thread.cjs"), {
+        workerData: { kernels: module, memory, control: this.control, layout, index },
+        execArgv: [],
+        env: {},
+      });
+      worker.unref();
+      // Without it the others, or at last the main thread alone, do all of the work.
+      worker.on("error", (error) => process.emitWarning(`a thread of the kernels ended: ${String(error)}`));
+      return worker;
+    });
+  }
+
+  /** Runs the calls, in any order and at the same time; `scratch` has the address of work space for each thread. */
+  run(calls: readonly KernelCall[], scratch: readonly number[]): void {
+    for (let start = 0; start < calls.length; start += mostCalls) {
+      this.runJob(calls.slice(start, start + mostCalls), scratch);
+    }
+  }
+
+  /** Ends the threads; there must be no call under way. */
+  async stop(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.terminate()));
+  }
+
+  private runJob(calls: readonly KernelCall[], scratch: readonly number[]): void {
+    const { words } = this;
+    this.settle(); // an interrupted job may still be on
+    calls.forEach(([name, ...parameters], i) => {
+      const at = i * layout.callLength;
+      this.calls[at] = this.numbers.get(name)!;
+      this.calls[at + 1] = parameters.length;
+      this.calls.set(parameters, at + 2);
+    });
+    for (let index = 0; index < this.workers.length; index++) words[layout.scratch + index] = scratch[index + 1];
+    words[layout.failed] = 0;
+    words[layout.finished] = 0;
+    this.job = (this.job + 1) % 4096;
+    Atomics.store(words, layout.ticket, (this.job * layout.job + calls.length) | 0);
+    Atomics.notify(words, layout.ticket);
+    for (;;) {
+      const ticket = Atomics.load(words, layout.ticket);
+      const left = ticket & layout.remaining;
+      if (left === 0) break;
+      if (Atomics.compareExchange(words, layout.ticket, ticket, ticket - 1) !== ticket) continue;
+      runCall(this.functions, calls[left - 1], scratch[0]);
+    }
+    this.settle();
+    if (words[layout.failed] !== 0) throw new Error("a kernel failed on another thread");
+  }
+
+  /** Takes back the calls that nobody has claimed, and waits for those that others have. */
+  private settle(): void {
+    const { words } = this;
+    let ticket = Atomics.load(words, layout.ticket);
+    while ((ticket & layout.remaining) !== 0) {
+      Atomics.compareExchange(words, layout.ticket, ticket, ticket & ~layout.remaining);
+      ticket = Atomics.load(words, layout.ticket);
+    }
+    const claims = (ticket & (layout.job - 1)) / layout.claim;
+    for (let look = 0; ; look++) {
+      const finished = Atomics.load(words, layout.finished);
+      if (finished === claims) return;
+      if (look < layout.looks) continue;
+      if (Atomics.wait(words, layout.finished, finished, patience) === "timed-out") {
+        throw new Error(`a thread of the kernels did not finish in ${patience / 1000} s; restart the process`);
+      }
+    }
+  }
+}
