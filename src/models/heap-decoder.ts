@@ -9,6 +9,8 @@ import type { Policy } from "./policy";
 
 // So many tokens pass through the blocks together: enough for the products, few enough for the processor's cache.
 const chunk = 128;
+// As in sampling.as.ts.
+const highestTemperature = 1e5;
 
 /**
  * Decodes by calling the course's kernels on tfjs' wasm heap, without a tensor: the weights copied into the order that
@@ -122,9 +124,11 @@ export class HeapDecoder implements Decoder {
     this.heap.integers(at.model + 8, numbers.length).set(numbers);
   }
 
-  /** The kernel knows the whole distribution, and no choice of a part of it. */
+  /** The kernel knows the whole distribution, no choice of a part of it, and no temperature as high as what is impossible. */
   private drawsOnHeap(): boolean {
-    return this.drawing !== undefined && this.drawing.topK === undefined && this.drawing.topP === undefined;
+    if (!this.drawing) return false;
+    const { temperature, topK, topP } = this.drawing;
+    return topK === undefined && topP === undefined && temperature <= highestTemperature;
   }
 
   /** Reads further tokens of some rows, computes the logits after the last of each, and draws. */

@@ -4,6 +4,7 @@
 // temperature is higher than that.
 const leastHighest: f32 = -1e8;
 const highestTemperature: f64 = 1e5;
+// More than all weights of e⁻⁷⁰⁸ together.
 const nothing: f64 = 1e-300;
 
 // Exported variables, which the compiler cannot take for constants (maths.as.ts says why).
@@ -26,15 +27,15 @@ export function drawScratchBytes(V: i32): usize {
 }
 
 /**
- * eˣ for −708 ≤ x ≤ 0 as Math.exp computes it in V8 (fdlibm's e_exp.c, but for the few numbers that lie within 10⁻⁶ of where
+ * eˣ for x ≤ 0, not below e⁻⁷⁰⁸, as Math.exp computes it in V8 (fdlibm's e_exp.c, but for the few numbers that lie within 10⁻⁶ of where
  * it rounds n the other way, or within 2⁻²⁸ of 0): x = n·ln 2 + r with ln 2 in two parts, e^r by a rational function, times
  * 2ⁿ. No multiplication is fused with an addition, or the last bits would differ.
  */
 // @ts-ignore: decorator
 @inline
 function exp2(x: v128): v128 {
-  // Added to 1.5·2⁵², a number is rounded to a whole one, which stands in the low bits.
   x = f64x2.pmax(x, f64x2.splat(least2));
+  // Added to 1.5·2⁵², a number is rounded to a whole one, which stands in the low bits.
   const shifted = f64x2.add(f64x2.mul(x, f64x2.splat(inverseLog22)), f64x2.splat(rounding2));
   const n = f64x2.sub(shifted, f64x2.splat(rounding2));
   const high = f64x2.sub(x, f64x2.mul(n, f64x2.splat(log2High2)));
