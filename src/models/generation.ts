@@ -2,7 +2,10 @@ import type { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import { EOS } from "../text/vocabulary";
 import { mostRowsTogether, startDecoder } from "./decoder";
-import { impossible, type Policy } from "./policy";
+import type { Drawing } from "./draw";
+import type { Policy } from "./policy";
+
+export { draw } from "./draw";
 
 export interface SamplingOptions {
   rng: Random;
@@ -49,9 +52,7 @@ export async function sample(policy: Policy, prompts: number[][], options: Sampl
   for (let start = 0; start < prompts.length; start += rows) {
     const batch = prompts.slice(start, start + rows);
     const streams = batch.map((_, row) => rng.child(`row ${start + row}`));
-    samples.push(
-      ...(await sampleBatch(policy, batch, (logits, row) => draw(logits, streams[row], temperature, topK, topP))),
-    );
+    samples.push(...(await sampleBatch(policy, batch, { streams, temperature, topK, topP })));
   }
   return samples;
 }
@@ -68,30 +69,28 @@ function checkPrompt({ gpt, responseLimit }: Policy, prompt: number[], i: number
   gpt.checkTokens(`sample: prompt ${i}`, prompt);
 }
 
-async function sampleBatch(
-  policy: Policy,
-  prompts: number[][],
-  choose: (logits: Float32Array, row: number) => { token: number; logProb: number },
-): Promise<Sample[]> {
+async function sampleBatch(policy: Policy, prompts: number[][], drawing: Drawing): Promise<Sample[]> {
   const samples: Sample[] = prompts.map((prompt) => ({ prompt, response: [], logProbs: [] }));
   const chosen = policy.responseLimit - 1; // then the horizon decrees <eos>
   if (chosen > 0) {
     const capacity = Math.max(...prompts.map((prompt) => prompt.length)) + chosen - 1; // the last token is not read
-    const decoder = await startDecoder(policy, prompts, capacity);
+    const decoder = await startDecoder(policy, prompts, capacity, drawing);
     try {
       let writing = prompts.map((_, row) => row);
       for (;;) {
-        writing = writing.filter((row) => {
-          const { token, logProb } = choose(decoder.logits(row), row);
-          samples[row].response.push(token);
-          samples[row].logProbs.push(logProb);
-          return token !== EOS && samples[row].response.length < chosen;
-        });
-        if (writing.length === 0) break;
-        await decoder.read(
-          writing,
-          writing.map((row) => samples[row].response[samples[row].response.length - 1]),
-        );
+        const [rows, tokens]: [number[], number[]] = [[], []];
+        for (const row of writing) {
+          const { token, logProb } = decoder.drawn(row);
+          const { response, logProbs } = samples[row];
+          response.push(token);
+          logProbs.push(logProb);
+          if (token === EOS || response.length === chosen) continue;
+          rows.push(row);
+          tokens.push(token);
+        }
+        if (rows.length === 0) break;
+        await decoder.read(rows, tokens);
+        writing = rows;
       }
     } finally {
       decoder.dispose();
@@ -103,52 +102,4 @@ async function sampleBatch(
     logProbs.push(0);
   }
   return samples;
-}
-
-/**
- * One token from a row of logits, by inverse transform sampling in float64, with its log-probability under the distribution
- * that it was drawn from (0 at temperature 0). Options as in `SamplingOptions`.
- */
-export function draw(
-  logits: ArrayLike<number>,
-  rng: Random,
-  temperature = 1,
-  topK?: number,
-  topP?: number,
-): { token: number; logProb: number } {
-  const V = logits.length;
-  let best = 0;
-  let highest = logits[0];
-  for (let v = 0; v < V; v++) {
-    const logit = logits[v];
-    if (Number.isNaN(logit)) throw new RangeError(`draw: the logit of token ${v} is not a number`);
-    if (logit <= highest) continue;
-    best = v;
-    highest = logit;
-  }
-  if (temperature === 0) return { token: best, logProb: 0 };
-  // What is impossible stays so at any temperature, though the quotient might not be large enough to say it.
-  const weights = new Float64Array(V);
-  for (let v = 0; v < V; v++) {
-    const logit = logits[v];
-    if (logit >= impossible / 2) weights[v] = Math.exp((logit - highest) / temperature);
-  }
-  if (topK !== undefined || topP !== undefined) keepNucleus(weights, topK ?? weights.length, topP ?? 1);
-  const token = rng.weighted(weights);
-  let total = 0;
-  for (let v = 0; v < V; v++) total += weights[v];
-  return { token, logProb: Math.log(weights[token] / total) };
-}
-
-// Zeroes all but the topK heaviest, then all but the fewest that hold topP of what is left.
-function keepNucleus(weights: Float64Array, topK: number, topP: number): void {
-  const order = [...weights.keys()].sort((a, b) => weights[b] - weights[a] || a - b);
-  for (const v of order.splice(topK)) weights[v] = 0;
-  const total = order.reduce((sum, v) => sum + weights[v], 0);
-  let held = 0;
-  for (const v of order) {
-    const enough = held >= topP * total;
-    held += weights[v];
-    if (enough) weights[v] = 0;
-  }
 }

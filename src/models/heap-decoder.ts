@@ -1,12 +1,16 @@
 import type { Heap } from "../tensors/kernels/heap";
+import { type KernelCall, threadScratch } from "../tensors/kernels/threads";
 import { layerNormEpsilon } from "../tensors/layer-norm";
 import { kernelHeap } from "../tensors/wasm-kernels";
 import type { Decoder } from "./decoder";
+import { type Choice, type Drawing, draw } from "./draw";
 import { parameterShapes, type GptConfig } from "./gpt";
 import type { Policy } from "./policy";
 
 // So many tokens pass through the blocks together: enough for the products, few enough for the processor's cache.
 const chunk = 128;
+// As in sampling.as.ts.
+const highestTemperature = 1e5;
 
 /**
  * Decodes by calling the course's kernels on tfjs' wasm heap, without a tensor: the weights copied into the order that
@@ -25,14 +29,22 @@ export class HeapDecoder implements Decoder {
   private readonly lengths: Int32Array;
   /** Where each row's logits stand, counted in rows of logits. */
   private readonly places: Int32Array;
+  /** What each row drew last. */
+  private readonly choices: Choice[] = [];
 
   /** A decoder that has read the prompts, or undefined where the current backend has no such kernels. */
-  static start(policy: Policy, prompts: readonly number[][], capacity: number): HeapDecoder | undefined {
+  static start(
+    policy: Policy,
+    prompts: readonly (readonly number[])[],
+    capacity: number,
+    drawing?: Drawing,
+  ): HeapDecoder | undefined {
     const heap = kernelHeap();
     if (!heap) return undefined;
-    const decoder = new HeapDecoder(heap, policy.gpt.config, prompts.length, capacity);
+    const decoder = new HeapDecoder(heap, policy.gpt.config, prompts.length, capacity, drawing);
     try {
       decoder.copyWeights(policy);
+      decoder.describe();
       decoder.append(
         prompts.map((_, row) => row),
         prompts,
@@ -49,6 +61,7 @@ export class HeapDecoder implements Decoder {
     private readonly config: GptConfig,
     rows: number,
     private readonly capacity: number,
+    private readonly drawing: Drawing | undefined,
   ) {
     this.memory = heap.allocate(layout(heap, config, rows, capacity, 0).end);
     this.at = layout(heap, config, rows, capacity, this.memory);
@@ -60,6 +73,10 @@ export class HeapDecoder implements Decoder {
     const V = this.config.vocabularySize;
     // Made anew each time: when the heap grows, older views of it end.
     return this.heap.floats(this.at.logits + 4 * V * this.places[row], V);
+  }
+
+  drawn(row: number): Choice {
+    return this.choices[row];
   }
 
   async read(rows: readonly number[], tokens: readonly number[]): Promise<void> {
@@ -87,72 +104,124 @@ export class HeapDecoder implements Decoder {
     floats(this.at.actionBias, V).set(policy.actionBias());
   }
 
-  /** Reads further tokens of some rows, and computes the logits after the last of each. */
-  private append(rows: readonly number[], tokens: readonly (readonly number[])[]): void {
-    const { integers, functions } = this.heap;
-    const { vocabularySize: V, width } = this.config;
-    const queue = rows.flatMap((row, place) => {
-      this.places[row] = place;
-      return tokens[place].map((token, i) => ({ token, row, last: i === tokens[place].length - 1 }));
-    });
-    for (let start = 0, logits = this.at.logits; start < queue.length; start += chunk) {
-      const some = queue.slice(start, start + chunk);
-      const positions = some.map(({ row }) => this.lengths[row]++);
-      const full = positions.findIndex((position) => position >= this.capacity);
-      if (full >= 0) {
-        throw new RangeError(
-          `row ${some[full].row} of the batch has read ${this.capacity} tokens, and has no room for more`,
-        );
-      }
-      const lasts = some.flatMap(({ last }, i) => (last ? [i] : []));
-      integers(this.at.tokens, chunk).set(some.map(({ token }) => token));
-      integers(this.at.rows, chunk).set(some.map(({ row }) => row));
-      integers(this.at.positions, chunk).set(positions);
-      integers(this.at.lasts, chunk).set(lasts);
-      this.blocks(some.length);
-      // Only what stands last in its row is asked for its next token.
-      functions.gatherRows(this.at.x, some.length, this.at.lasts, lasts.length, width, this.at.qkv);
-      this.norm(this.at.qkv, "norm", lasts.length);
-      const { normal, unembedding, actionBias, scratch } = this.at;
-      functions.linear(normal, lasts.length, width, unembedding, V, actionBias, 0, logits, scratch);
-      logits += 4 * V * lasts.length;
-    }
-  }
-
-  /** `Gpt.residualStream` up to the last norm, for the first `count` tokens of the chunk. */
-  private blocks(count: number): void {
-    const { functions } = this.heap;
-    const { width, heads, layers } = this.config;
-    const { weights, x, normal, qkv, inner, scratch } = this.at;
-    const linear = (from: number, name: string, k: number, n: number, to: number, add: 0 | 1): void => {
-      const [weight, bias] = [weights.get(`${name}.weight`)!, weights.get(`${name}.bias`)!];
-      functions.linear(from, count, k, weight, n, bias, add, to, scratch);
-    };
-    const { tokens, rows, positions } = this.at;
-    const tables = [weights.get("token-embedding")!, weights.get("position-embedding")!];
-    functions.embedTokens(...tables, tokens, positions, count, width, x);
+  /** Writes `Model` and its `Layer`s of generation.as.ts, number by number in their order. */
+  private describe(): void {
+    const { at, config, capacity, drawing } = this;
+    const { vocabularySize, width, layers, heads } = config;
+    const weight = (name: string): number => at.weights.get(name)!;
+    const [epsilon] = new Int32Array(Float32Array.of(layerNormEpsilon).buffer);
+    const numbers = [
+      ...[vocabularySize, width, layers, heads, capacity, epsilon],
+      ...["token-embedding", "position-embedding", "norm.gain", "norm.bias"].map(weight),
+      ...[at.unembedding, at.actionBias, at.tokens, at.rows, at.positions, at.places, at.logits],
+      ...[this.drawsOnHeap() ? at.uniforms : 0, at.drawnTokens, at.drawnWeights, at.drawnTotals],
+    ];
     for (let layer = 0; layer < layers; layer++) {
-      const block = `block.${layer}`;
-      this.norm(x, `${block}.attention.norm`, count);
-      linear(normal, `${block}.attention.qkv`, width, 3 * width, qkv, 0);
-      const cache = this.at.caches[layer];
-      functions.cachedAttention(
-        ...[qkv, rows, positions, count, heads, width / heads, cache, this.capacity, normal, scratch],
+      for (const name of layerParameters) numbers.push(weight(`block.${layer}.${name}`));
+      numbers.push(at.caches[layer]);
+    }
+    this.doubles(at.model, 1)[0] = drawing?.temperature ?? 1;
+    this.heap.integers(at.model + 8, numbers.length).set(numbers);
+  }
+
+  /** The kernel knows the whole distribution, no choice of a part of it, and no temperature as high as what is impossible. */
+  private drawsOnHeap(): boolean {
+    if (!this.drawing) return false;
+    const { temperature, topK, topP } = this.drawing;
+    return topK === undefined && topP === undefined && temperature <= highestTemperature;
+  }
+
+  /** Reads further tokens of some rows, computes the logits after the last of each, and draws. */
+  private append(rows: readonly number[], tokens: readonly (readonly number[])[]): void {
+    rows.forEach((row, place) => {
+      const [read, more] = [this.lengths[row], tokens[place].length];
+      if (read + more <= this.capacity) return;
+      throw new RangeError(
+        `row ${row} of the batch has read ${read} tokens, and has no room for ${more} more: its capacity is ${this.capacity}`,
       );
-      linear(normal, `${block}.attention.projection`, width, width, x, 1);
-      this.norm(x, `${block}.network.norm`, count);
-      linear(normal, `${block}.network.expansion`, width, 4 * width, inner, 0);
-      functions.gelu(inner, count * 4 * width, inner);
-      linear(inner, `${block}.network.projection`, 4 * width, width, x, 1);
+    });
+    if (this.drawsOnHeap() && this.drawing!.temperature > 0) {
+      const uniforms = this.doubles(this.at.uniforms, rows.length);
+      for (let place = 0; place < rows.length; place++) {
+        uniforms[place] = this.drawing!.streams[rows[place]].uniform();
+      }
+    }
+    const queue: Queue = { tokens: [], rows: [], positions: [], places: [] };
+    for (let place = 0; place < rows.length; place++) {
+      const [row, more] = [rows[place], tokens[place]];
+      this.places[row] = place;
+      for (let i = 0; i < more.length; i++) {
+        queue.tokens.push(more[i]);
+        queue.rows.push(row);
+        queue.positions.push(this.lengths[row]++);
+        queue.places.push(i === more.length - 1 ? place : -1); // only what stands last is asked for its next token
+        if (queue.tokens.length === chunk) this.step(queue);
+      }
+    }
+    if (queue.tokens.length > 0) this.step(queue);
+    if (this.drawing) this.takeDrawn(rows, this.drawing);
+  }
+
+  /** Passes the queued tokens through the blocks, and empties the queue. */
+  private step(queue: Queue): void {
+    const { heap, at, config } = this;
+    const { vocabularySize, width, layers } = config;
+    const pieces = heap.pieces(queue.rows.length * width * (12 * width * layers + vocabularySize));
+    const calls = cutBetween(queue.rows, pieces).map(([first, count]): KernelCall => [
+      "decodeStep",
+      at.model,
+      first,
+      count,
+      threadScratch,
+    ]);
+    for (const name of ["tokens", "rows", "positions", "places"] as const) {
+      heap.integers(at[name], queue[name].length).set(queue[name]);
+      queue[name].length = 0;
+    }
+    heap.run(calls, at.scratchBytes);
+  }
+
+  private takeDrawn(rows: readonly number[], { streams, temperature, topK, topP }: Drawing): void {
+    const count = this.drawsOnHeap() ? rows.length : 0;
+    const tokens = this.heap.integers(this.at.drawnTokens, count);
+    const weights = this.doubles(this.at.drawnWeights, count);
+    const totals = this.doubles(this.at.drawnTotals, count);
+    for (let place = 0; place < rows.length; place++) {
+      const row = rows[place];
+      this.choices[row] =
+        place < count && tokens[place] >= 0
+          ? { token: tokens[place], logProb: Math.log(weights[place] / totals[place]) }
+          : draw(this.logits(row), streams[row], temperature, topK, topP);
     }
   }
 
-  private norm(from: number, name: string, count: number): void {
-    const { weights, normal, means, scales } = this.at;
-    const [gain, bias] = [weights.get(`${name}.gain`)!, weights.get(`${name}.bias`)!];
-    this.heap.functions.layerNorm(from, gain, bias, count, this.config.width, layerNormEpsilon, normal, means, scales);
+  /** As `Heap.floats`. */
+  private doubles(address: number, length: number): Float64Array {
+    return new Float64Array(this.heap.floats(address, 0).buffer, address, length);
   }
 }
+
+/** Tokens to be read: each with its row, its position there, and its place among what is asked for, or −1. */
+type Queue = Record<"tokens" | "rows" | "positions" | "places", number[]>;
+
+/** Ranges of about the same length, as [start, length], cut only where another row begins: each row is one thread's. */
+function cutBetween(rows: readonly number[], pieces: number): [start: number, length: number][] {
+  const size = Math.ceil(rows.length / pieces);
+  const cut: [number, number][] = [];
+  for (let start = 0, end = 0; start < rows.length; start = end) {
+    end = Math.min(start + size, rows.length);
+    while (end < rows.length && rows[end] === rows[end - 1]) end++;
+    cut.push([start, end - start]);
+  }
+  return cut;
+}
+
+// In the order in which a `Layer` of generation.as.ts names them.
+const layerParameters = [
+  ...["attention.norm.gain", "attention.norm.bias", "attention.qkv.weight", "attention.qkv.bias"],
+  ...["attention.projection.weight", "attention.projection.bias", "network.norm.gain", "network.norm.bias"],
+  ...["network.expansion.weight", "network.expansion.bias", "network.projection.weight", "network.projection.bias"],
+];
 
 type Layout = ReturnType<typeof layout>;
 
@@ -175,20 +244,20 @@ function layout({ functions }: Heap, config: GptConfig, rows: number, capacity: 
     unembedding: take(functions.stripFloats(d, V)),
     actionBias: take(V),
     caches: Array.from({ length: layers }, () => take(rows * cache)),
-    logits: take(rows * V),
-    // Of the tokens of a chunk: integers, then activations.
+    model: take(functions.modelWords(layers)),
+    // Of the tokens of a chunk.
     tokens: take(chunk),
     rows: take(chunk),
     positions: take(chunk),
-    lasts: take(chunk),
-    x: take(chunk * d),
-    normal: take(chunk * d),
-    qkv: take(chunk * 3 * d),
-    inner: take(chunk * 4 * d),
-    means: take(chunk),
-    scales: take(chunk),
-    scratch: take(functions.cachedAttentionScratchBytes(capacity, d / heads) / 4),
+    places: take(chunk),
+    // By place.
+    logits: take(rows * V),
+    uniforms: take(2 * rows),
+    drawnTokens: take(rows),
+    drawnWeights: take(2 * rows),
+    drawnTotals: take(2 * rows),
     end,
+    scratchBytes: functions.decodeScratchBytes(V, d, heads, capacity, chunk),
   };
 }
 

@@ -32,7 +32,11 @@ function firstPosition(padding: usize, b: i32, T: i32): i32 {
 /** softmax(scale·row) over the first `count` of `stride` elements, zeros after them up to `stride`, a multiple of 8. */
 export function softmaxRow(row: usize, count: i32, stride: i32, scale: f32): void {
   const bytes = <usize>stride << 2;
-  for (let at = <usize>count << 2; at < bytes; at += 4) store<f32>(row + at, -Infinity);
+  // Whole vectors are written, not single elements: loads of vectors would have to wait for those.
+  for (let i = count & ~3; i < stride; i += 4) {
+    const at = row + (<usize>i << 2), there = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count - i));
+    v128.store(at, v128.bitselect(v128.load(at), f32x4.splat(-Infinity), there));
+  }
   let highest = v128.load(row);
   for (let at: usize = 16; at < bytes; at += 16) highest = f32x4.pmax(v128.load(row + at), highest);
   highest = f32x4.splat(max4(highest));

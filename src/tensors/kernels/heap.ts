@@ -30,11 +30,12 @@ export interface KernelFunctions {
   sumAxis(x: number, outer: number, n: number, inner: number, to: number): void;
   stripFloats(k: number, n: number): number;
   packWeights(from: number, row: number, column: number, k: number, n: number, to: number): void;
-  embedTokens(...addressesAndSizes: number[]): void;
-  linear(...addressesAndSizes: number[]): void;
   cacheFloats(capacity: number, heads: number, size: number): number;
-  cachedAttentionScratchBytes(capacity: number, size: number): number;
-  cachedAttention(...addressesAndSizes: number[]): void;
+  modelWords(layers: number): number;
+  decodeScratchBytes(V: number, width: number, heads: number, capacity: number, count: number): number;
+  decodeStep(model: number, first: number, count: number, scratch: number): void;
+  drawScratchBytes(V: number): number;
+  drawTokens(...addressesAndSizes: number[]): void;
 }
 
 /** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */

@@ -76,6 +76,24 @@ export function digest(
   const space = take(functions.attentionScratchBytes(T, size) / 4);
   functions.attention(qkv, 0, 1, T, heads, size, out, weights, space);
   functions.attentionGradient(qkv, 0, weights, dout, 1, T, heads, size, result(3 * T * heads * size), space);
+  // Two layers whose weights all are the same numbers; two rows, of which one has two tokens and the other is asked first.
+  const [V, d, layers, capacity] = [27, 20, 2, 12];
+  const region = take(functions.stripFloats(d, 4 * d));
+  const lists = take(16);
+  new Int32Array(memory.buffer, lists, 16).set([3, 5, 9, 7, 0, 0, 1, 1, 8, 9, 0, 1, -1, 0, -1, 1]);
+  const model = take(functions.modelWords(layers));
+  const numbers = new Int32Array(memory.buffer, model, functions.modelWords(layers));
+  new Float64Array(memory.buffer, model, 1)[0] = 0.7;
+  const drawn = [result(2 * V), take(4), result(2), result(4), result(4)];
+  new Float64Array(memory.buffer, drawn[1], 2).set([0.3, 0.8]);
+  const epsilon = new Int32Array(Float32Array.of(1e-5).buffer)[0];
+  numbers.set([V, d, layers, 2, capacity, epsilon, ...new Array<number>(6).fill(region)], 2);
+  numbers.set([...[0, 16, 32, 48].map((bytes) => lists + bytes), ...drawn], 14);
+  for (let layer = 0; layer < layers; layer++) {
+    const cache = result(2 * functions.cacheFloats(capacity, 2, d / 2));
+    numbers.set([...new Array<number>(12).fill(region), cache], 23 + 13 * layer);
+  }
+  functions.decodeStep(model, 0, 4, take(functions.decodeScratchBytes(V, d, 2, capacity, 4) / 4));
   return Int32Array.from(results.flatMap(([address, count]) => [...new Int32Array(memory.buffer, address, count)]));
 }
 
