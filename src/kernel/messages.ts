@@ -4,6 +4,8 @@
  * line, written synchronously, so that it arrives in order, at once and also when the child dies right after.
  */
 
+/* `buffers` of comm messages: binary frames in base64, absent where there are none (added by the server's side). */
+
 /** Data by MIME type, and metadata, as in `display_data`. */
 export interface Bundle {
   data: Record<string, unknown>;
@@ -35,9 +37,9 @@ export type ToChild =
   | { type: "isComplete"; id: string; code: string }
   /** What the user typed in answer to `inputRequest`. */
   | { type: "input"; id: string; value: string }
-  | { type: "commOpen"; commId: string; target: string; data: unknown; metadata: unknown }
-  | { type: "commMessage"; commId: string; data: unknown; metadata: unknown }
-  | { type: "commClose"; commId: string; data: unknown; metadata: unknown };
+  | { type: "commOpen"; commId: string; target: string; data: unknown; metadata: unknown; buffers?: string[] }
+  | { type: "commMessage"; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
+  | { type: "commClose"; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
 
 /** Child to parent. */
 export type ToParent =
@@ -56,6 +58,14 @@ export type ToParent =
     }
   /** The content of the reply to `complete`, `inspect`, `isComplete`, without `status`; offsets in UTF-16 units. */
   | { type: "reply"; id: string; content: Record<string, unknown> }
-  | { type: "commOpen"; id: string; commId: string; target: string; data: unknown; metadata: unknown }
-  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown }
-  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown };
+  | {
+      type: "commOpen";
+      id: string;
+      commId: string;
+      target: string;
+      data: unknown;
+      metadata: unknown;
+      buffers?: string[];
+    }
+  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
+  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
