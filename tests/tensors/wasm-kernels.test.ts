@@ -30,7 +30,10 @@ describe("tensors/wasm-kernels", () => {
   it("takes the fastest build unless asked, and gives tfjs' own kernels back", () => {
     registerWasmKernels({ build: "stock" });
     const best = registerWasmKernels();
-    assert.match(best, /^WebAssembly SIMD(, vectors joined to 256 bits,)?( with fused multiply-add)?, (one thread|\d+ threads)$/);
+    assert.match(
+      best,
+      /^WebAssembly SIMD(, vectors joined to 256 bits,)?( with fused multiply-add)?, (one thread|\d+ threads)$/,
+    );
     assert.notEqual(tf.getKernel("BatchMatMul", "wasm"), usual);
     registerWasmKernels({ build: "stock" });
     assert.equal(tf.getKernel("BatchMatMul", "wasm"), usual);
