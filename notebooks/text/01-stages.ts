@@ -25,6 +25,7 @@ import {
   adviceMargin,
   adviceVocabulary,
   bars,
+  causalAttention,
   check,
   chooseBackend,
   chooseScale,
@@ -109,6 +110,39 @@ console.log(
   `of uniform predictions: ${meanNegativeLogLikelihood(uniform, tf.tensor2d([[5, 9]], [1, 2], "int32")).dataSync()[0]}`,
 );
 uniform.dispose();
+
+// %% [markdown] id="attention-in-tfjs-text"
+// Inside the model, a token learns of the earlier ones only by **causal attention**: each position $t$ asks with a query
+// $q_t$, every position up to $t$ answers with a key $k_s$ and offers a value $v_s$, and what comes out is the mean of the
+// values weighted by $\mathrm{softmax}_{s \le t}(q_t \cdot k_s / \sqrt{d})$. Below it is written out for one head. The library
+// computes the same by one *fused* operation with its own gradient
+// ([`src/tensors/attention.ts`](../src/tensors/attention.ts), whose `causalAttentionPlain` is this with heads and padding), because a step of
+// training spends its time in moving numbers between many small operations. The last line compares the two.
+
+// %% id="attention-in-tfjs"
+function attentionOfOneHead(q: tf.Tensor2D, k: tf.Tensor2D, v: tf.Tensor2D): tf.Tensor2D {
+  const [T, d] = q.shape;
+  const scores = tf.matMul(q, k, false, true).div(Math.sqrt(d)); // [T, T]: row t, column s
+  const future = tf.linalg
+    .bandPart(tf.ones([T, T]), -1, 0)
+    .sub(1)
+    .mul(1e9); // 0 up to the diagonal, −10⁹ after it
+  return tf.matMul(tf.softmax(scores.add(future)), v); // [T, d]
+}
+
+const [q, k, v] = ["q", "k", "v"].map((name) => {
+  const stream = rng.child(name);
+  return tf.tensor2d(
+    Array.from({ length: 6 * 4 }, () => stream.normal()),
+    [6, 4],
+  ); // six tokens, width 4
+});
+const written = attentionOfOneHead(q, k, v);
+const fused = causalAttention(tf.concat([q, k, v], 1).reshape([1, 6, 12]), 1).reshape([6, 4]);
+console.log(
+  `largest difference of written out and fused: ${written.sub(fused).abs().max().dataSync()[0].toExponential(1)}`,
+);
+tf.dispose([q, k, v, written, fused]);
 
 // %% [markdown] id="predict-start-text"
 // **Predict before you run.** A fresh model has small random weights. What is its loss at step 0, in nats a token? (There are
