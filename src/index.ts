@@ -82,6 +82,7 @@ export * from "./world/mini-world";
 
 // Stages in LLM training
 export { Gpt, type GptConfig } from "./models/gpt";
+export { causalAttention } from "./tensors/attention";
 export { tokenLogProbs } from "./tensors/token-log-probs";
 export { nextTokenLoss, pretrain, trainSft } from "./objectives/maximum-likelihood";
 export type { TrainingRecord } from "./models/training";

@@ -2,11 +2,11 @@ import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { bench } from "../workbook/bench";
+import { bench, type BenchReport } from "../workbook/bench";
 import { contenderNames, usualContenders, type ContenderName } from "../workbook/bench-contenders";
 import { describeBench } from "../workbook/bench-table";
 import { benchTaskNames, shakespeareFile } from "../workbook/bench-tasks";
-import { costAxes, type CostCurve } from "../workbook/cost-curve";
+import { costAxes } from "../workbook/cost-curve";
 import { writeFigure } from "../workbook/sweep-figure";
 
 interface Options {
@@ -59,7 +59,7 @@ export function register(program: Command): void {
       if (out) await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
       if (figure) {
         await mkdir(path.resolve(figure), { recursive: true });
-        const files = await writeFigure(costFigure(report.costCurve!), path.resolve(figure));
+        const files = await writeFigure(costFigure(report), path.resolve(figure));
         process.stderr.write(`drawn: ${files.join(", ")}\n`);
       }
       console.log(json ? JSON.stringify(report, undefined, 2) : describeBench(report));
@@ -91,18 +91,18 @@ function progress(): (text: string) => void {
 }
 
 /** What part of the fastest matrix product a train step reaches, as each of the four sizes varies. */
-function costFigure({ points, ceilings }: CostCurve): import("../plots/figure").Figure {
+function costFigure({ costCurve = [], ceilings }: BenchReport): import("../plots/figure").Figure {
   // `require`, because tsx leaves a relative `import()` to Node, which knows no TypeScript; here, to keep start-up quick.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const { lines } = require("../plots/figures") as typeof import("../plots/figures");
   const names = Object.keys(ceilings) as ContenderName[];
   return lines({
     title: "A step's speed grows with the work in it, up to the ceiling of the matrix product",
-    subtitle: `4 layers, d 128, 16 × 64 tokens, with the ${costAxes.join(", ")} changed; dots at the level of a name's colour: the ceiling`,
+    subtitle: `4 layers, d 128, 16 × 64 tokens, with ${costAxes.join(", ")} changed one at a time`,
     x: { title: "operations of a step", unit: "GFLOP", log: true },
     y: { title: "reached", unit: "GFLOP/s", log: true },
     series: names.map((name, look) => {
-      const those = points
+      const those = costCurve
         .filter((point) => point.contender === name && point.rate !== undefined)
         .sort((a, b) => a.operations - b.operations);
       return {

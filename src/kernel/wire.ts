@@ -1,11 +1,14 @@
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 
 /**
- * The Jupyter wire protocol (jupyter_client's "The wire protocol", version 5.3): a message is a list of ZeroMQ frames
+ * The Jupyter wire protocol (jupyter_client's "The wire protocol", version 5.4): a message is a list of ZeroMQ frames
  * `[identities…, "<IDS|MSG>", signature, header, parent_header, metadata, content, buffers…]`, where the signature is
  * the hexadecimal HMAC-SHA256 of the four JSON frames under the connection's key.
  */
 const delimiter = "<IDS|MSG>";
+
+/** The version of Jupyter's message specification that both ends here speak. */
+export const protocolVersion = "5.4";
 
 /** The header of a message: who sent it, in which session, and what kind it is. */
 export interface MessageHeader {
@@ -28,14 +31,23 @@ export interface KernelMessage {
   content: Record<string, unknown>;
 }
 
-/** The client's sockets that carry messages (the heartbeat carries plain bytes). */
-export type Channel = "shell" | "control" | "iopub";
+/** A message with what the kernel needs to answer it. */
+export interface RoutedMessage extends KernelMessage {
+  /** Frames before the delimiter: whom to answer (on iopub: the topic). */
+  identities: Buffer[];
+  /** Binary frames after the content. */
+  buffers: Buffer[];
+}
+
+/** The sockets that carry messages (the heartbeat carries plain bytes). */
+export type Channel = "shell" | "control" | "iopub" | "stdin";
 
 /** The content of a connection file, as Jupyter's `connection_file` documentation lists it. */
 export interface ConnectionInfo {
   ip: string;
-  transport: "tcp";
+  transport: "tcp" | "ipc";
   signature_scheme: "hmac-sha256";
+  /** Empty: messages are not signed, as the specification allows. */
   key: string;
   shell_port: number;
   iopub_port: number;
@@ -46,9 +58,41 @@ export interface ConnectionInfo {
 }
 
 function sign(key: string, frames: readonly (string | Uint8Array)[]): string {
+  if (key === "") return "";
   const hmac = createHmac("sha256", key);
   for (const frame of frames) hmac.update(frame);
   return hmac.digest("hex");
+}
+
+/** What a message needs besides its type and content; what is left out is empty. */
+export interface Envelope {
+  key: string;
+  session: string;
+  /** Default "workbook". */
+  username?: string;
+  parent?: MessageHeader;
+  metadata?: Record<string, unknown>;
+  identities?: readonly (string | Uint8Array)[];
+  buffers?: readonly Uint8Array[];
+}
+
+/** Builds the frames of a message of `type`, signed, and tells its id, by which answers name their parent. */
+export function packMessage(
+  type: string,
+  content: Record<string, unknown>,
+  { key, session, username = "workbook", parent, metadata = {}, identities = [], buffers = [] }: Envelope,
+): { id: string; frames: (string | Uint8Array)[] } {
+  const id = randomUUID();
+  const header: MessageHeader = {
+    msg_id: id,
+    session,
+    username,
+    date: new Date().toISOString(),
+    msg_type: type,
+    version: protocolVersion,
+  };
+  const body = [header, parent ?? {}, metadata, content].map((part) => JSON.stringify(part));
+  return { id, frames: [...identities, delimiter, sign(key, body), ...body, ...buffers] };
 }
 
 /** Builds the frames of a request of `type` and tells its id, by which answers name their parent. */
@@ -58,26 +102,21 @@ export function encodeMessage(
   type: string,
   content: Record<string, unknown>,
 ): { id: string; frames: string[] } {
-  const id = randomUUID();
-  const header: MessageHeader = {
-    msg_id: id,
-    session,
-    username: "workbook",
-    date: new Date().toISOString(),
-    msg_type: type,
-    version: "5.3",
-  };
-  const body = [header, {}, {}, content].map((part) => JSON.stringify(part));
-  return { id, frames: [delimiter, sign(key, body), ...body] };
+  return packMessage(type, content, { key, session }) as { id: string; frames: string[] };
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /**
  * Reads the frames of a message that came by `channel`.
  *
- * @throws Error when the delimiter or a part is missing, or when the signature is not that of `key`.
+ * @throws Error when the delimiter or a part is missing, when the signature is not that of `key` (looked at before
+ * anything is parsed), or when a part is not what the protocol says.
  */
-export function decodeMessage(key: string, channel: Channel, frames: readonly Buffer[]): KernelMessage {
-  const at = frames.findIndex((frame) => frame.toString() === delimiter);
+export function decodeMessage(key: string, channel: Channel, frames: readonly Buffer[]): RoutedMessage {
+  const at = frames.findIndex((frame) => frame.length === delimiter.length && frame.toString() === delimiter);
   const body = frames.slice(at + 2, at + 6);
   if (at < 0 || body.length < 4)
     throw new Error(
@@ -85,8 +124,25 @@ export function decodeMessage(key: string, channel: Channel, frames: readonly Bu
     );
   const expected = Buffer.from(sign(key, body));
   const signature = frames[at + 1];
-  if (signature.length !== expected.length || !timingSafeEqual(signature, expected))
+  if (key !== "" && (signature.length !== expected.length || !timingSafeEqual(signature, expected)))
     throw new Error(`decodeMessage: a message on ${channel} is not signed with this connection's key`);
   const [header, parent, metadata, content] = body.map((part) => JSON.parse(part.toString()));
-  return { channel, type: header.msg_type, header, parentId: parent?.msg_id, metadata, content };
+  if (![header, parent ?? {}, metadata, content].every(isObject))
+    throw new Error(
+      `decodeMessage: expected 4 JSON objects on ${channel}, got ${body.map((part) => part.toString().slice(0, 40)).join(", ")}`,
+    );
+  if (typeof header.msg_id !== "string" || typeof header.msg_type !== "string")
+    throw new Error(
+      `decodeMessage: expected a header with msg_id and msg_type on ${channel}, got ${body[0].toString().slice(0, 200)}`,
+    );
+  return {
+    channel,
+    type: header.msg_type,
+    header,
+    parentId: parent?.msg_id,
+    metadata,
+    content,
+    identities: frames.slice(0, at),
+    buffers: frames.slice(at + 6),
+  };
 }

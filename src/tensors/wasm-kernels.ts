@@ -27,7 +27,7 @@ export const supportedVersion = "4.22.0";
 const mostThreads = 2;
 /** From so much work on (in multiplications of a product; one thread does it in about 50 µs) threads were faster. */
 const worthThreads = 1.5e6;
-const piecesPerThread = 2;
+const piecesPerThread = 1;
 
 export interface KernelOptions {
   /** Which kernels; by default the fastest that run here. Only tests and benchmarks ask for others. */

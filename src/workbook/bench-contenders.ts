@@ -46,7 +46,7 @@ export type Request =
   /** The fastest large matrix product. */
   | { do: "ceiling" }
   /** A whole run of a task, measured on text kept apart. */
-  | { do: "train"; task: SizedTask; steps: number; warmUp: number };
+  | { do: "train"; task: SizedTask; steps: number; warmUp: number; betas: [number, number] };
 
 export interface Answer {
   error?: string;

@@ -1,7 +1,7 @@
 import type { BenchReport, BenchRow } from "./bench";
 import type { ContenderName } from "./bench-contenders";
 import { benchTasks } from "./bench-tasks";
-import { costAxes, type CostCurve } from "./cost-curve";
+import { costAxes, type CostPoint } from "./cost-curve";
 import { textTable } from "./table";
 
 /** Against whom every row is held: column and contender. */
@@ -12,11 +12,16 @@ const baselines: readonly (readonly [string, ContenderName])[] = [
 ];
 
 /** A report as text: for each task a table, whose ratios are of tokens a second; above 1 is faster than the one named. */
-export function describeBench({ machine, contenders, rows, runs, costCurve }: BenchReport): string {
+export function describeBench({ machine, load, contenders, ceilings, rows, runs, costCurve }: BenchReport): string {
   const { cpu, cores, memoryGiB, node, platform, tfjs } = machine;
   const lines = [
     `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node}, tfjs ${tfjs}`,
-    ...Object.entries(contenders).map(([name, description]) => `  ${name}: ${description}`),
+    `  load before: ${load.toFixed(1)}${load > 0.5 ? "; others were at work, and what uses every core suffers most from that" : ""}`,
+    ...Object.entries(contenders).map(([name, description]) => {
+      const ceiling = ceilings[name as ContenderName];
+      const product = ceiling === undefined ? "" : `; matrix products at up to ${gigaflops(ceiling)} GFLOP/s`;
+      return `  ${name}: ${description}${product}`;
+    }),
   ];
   for (const task of new Set(rows.map((row) => row.task))) {
     const those = rows.filter((row) => row.task === task);
@@ -35,7 +40,7 @@ export function describeBench({ machine, contenders, rows, runs, costCurve }: Be
     const said = absent ?? `${seconds!.toFixed(1)} s, validation loss ${validationLoss!.toFixed(4)} nats a character`;
     lines.push("", `(d) ${steps} steps of shakespeare_char, ${contender}: ${said}`);
   }
-  if (costCurve) lines.push("", describeCostCurve(costCurve));
+  if (costCurve) lines.push("", describeCostCurve(costCurve, ceilings));
   return lines.join("\n");
 }
 
@@ -58,7 +63,7 @@ function taskTable(rows: readonly BenchRow[]): string {
 }
 
 /** Milliseconds and GFLOP/s of each contender, a table for each thing varied. */
-export function describeCostCurve({ points, ceilings }: CostCurve): string {
+export function describeCostCurve(points: readonly CostPoint[], ceilings: BenchReport["ceilings"]): string {
   const names = Object.keys(ceilings) as ContenderName[];
   const lines = [
     "Cost of a train step, one thing changed about 4 layers, d 128, sequence 64, batch 16 (ms, GFLOP/s reached)",

@@ -104,8 +104,13 @@ export const benchTasks = {
 export type BenchTaskName = keyof typeof benchTasks;
 export const benchTaskNames = Object.keys(benchTasks) as BenchTaskName[];
 
-/** The whole run of (d): nanoGPT's own schedule for it. */
-export const shakespeareRun = { task: "shakespeare-step" as const, steps: 2000, warmUp: 100 };
+/** The whole run of (d): nanoGPT's own schedule and Adam for it. */
+export const shakespeareRun = {
+  task: "shakespeare-step" as const,
+  steps: 2000,
+  warmUp: 100,
+  betas: [0.9, 0.99] as [number, number],
+};
 
 /** Where the text of (d) is looked for. */
 export const shakespeareFile = path.resolve(repositoryRoot, "../shared/data/tinyshakespeare/input.txt");

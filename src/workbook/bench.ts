@@ -22,7 +22,7 @@ import {
   type BenchTaskName,
   type SizedTask,
 } from "./bench-tasks";
-import { costCurve, type CostCurve } from "./cost-curve";
+import { costCurve, type CostPoint } from "./cost-curve";
 
 export interface BenchRow {
   task: BenchTaskName;
@@ -52,12 +52,16 @@ export interface BenchRun {
 
 export interface BenchReport {
   machine: { cpu: string; cores: number; memoryGiB: number; node: string; platform: string; tfjs: string };
+  /** Processes that wanted a core in the minute before: above 0 the machine was not ours alone. */
+  load: number;
   rounds: number;
   /** What each contender is, or what it lacks. */
   contenders: Partial<Record<ContenderName, string>>;
+  /** The fastest large matrix product of each, floating-point operations a second. */
+  ceilings: Partial<Record<ContenderName, number>>;
   rows: BenchRow[];
   runs: BenchRun[];
-  costCurve?: CostCurve;
+  costCurve?: CostPoint[];
 }
 
 export interface BenchOptions {
@@ -75,7 +79,7 @@ export interface BenchOptions {
 }
 
 /** Seconds after which a contender takes no further part in a task: it is slow, and the others wait. */
-const patienceByTask = 15;
+const patienceByTask = 8;
 
 /**
  * Times every contender on every task, one round of each in turn, so that whatever else the machine does hits all alike:
@@ -87,7 +91,14 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
   const shakespeare = options.shakespeare ?? shakespeareFile;
   const folder = await mkdtemp(path.join(os.tmpdir(), "workbook-bench-"));
   const taking = new Map<ContenderName, Contestant>();
-  const report: BenchReport = { machine: await describeMachine(), rounds, contenders: {}, rows: [], runs: [] };
+  const report: BenchReport = {
+    machine: await describeMachine(),
+    rounds,
+    contenders: {},
+    ceilings: {},
+    rows: [],
+    runs: [],
+  };
   try {
     onProgress("preparing weights and tokens");
     const sizes = await prepare(folder, existsSync(shakespeare) ? shakespeare : undefined);
@@ -99,6 +110,10 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
       report.contenders[name] = ready ?? error;
       if (ready) taking.set(name, contestant);
       else contestant.stop();
+    }
+    for (const [name, contestant] of taking) {
+      onProgress(`matrix products, ${name}`);
+      report.ceilings[name] = (await contestant.ask({ do: "ceiling" })).rate;
     }
     const absent = (name: ContenderName): string | undefined =>
       taking.has(name) ? undefined : report.contenders[name];
@@ -203,7 +218,7 @@ async function wholeRuns(
   taking: Map<ContenderName, Contestant>,
   onProgress: (text: string) => void,
 ): Promise<BenchRun[]> {
-  const { steps, warmUp } = shakespeareRun;
+  const { steps, warmUp, betas } = shakespeareRun;
   const runs: BenchRun[] = [];
   for (const engine of ["tfjs", "pytorch"] as const) {
     const [fastest] = rows
@@ -213,7 +228,8 @@ async function wholeRuns(
     if (!fastest) continue;
     const { contender } = fastest;
     onProgress(`${shakespeareRun.task}: ${steps} steps, ${contender}`);
-    const { seconds, validationLoss, error } = await taking.get(contender)!.ask({ do: "train", task, steps, warmUp });
+    const request = { do: "train" as const, task, steps, warmUp, betas };
+    const { seconds, validationLoss, error } = await taking.get(contender)!.ask(request);
     runs.push({ contender, steps, ...(error === undefined ? { seconds, validationLoss } : { absent: error }) });
   }
   return runs;

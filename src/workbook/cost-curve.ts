@@ -1,17 +1,11 @@
 import type { ContenderName, Contestant } from "./bench-contenders";
 import { stepOperations } from "./bench-tasks";
 
-/** How the time of a train step grows with the model and the batch. */
-export interface CostCurve {
-  points: CostPoint[];
-  /** The fastest large matrix product of each contender, floating-point operations a second. */
-  ceilings: Partial<Record<ContenderName, number>>;
-}
-
 /** What is varied, one at a time. */
 export const costAxes = ["width", "layers", "sequence", "batch"] as const;
 export type CostAxis = (typeof costAxes)[number];
 
+/** How long a train step takes at one size. */
 export interface CostPoint {
   contender: ContenderName;
   axis: CostAxis;
@@ -40,13 +34,8 @@ export async function costCurve({
 }: {
   taking: ReadonlyMap<ContenderName, Contestant>;
   onProgress: (text: string) => void;
-}): Promise<CostCurve> {
+}): Promise<CostPoint[]> {
   const points: CostPoint[] = [];
-  const ceilings: CostCurve["ceilings"] = {};
-  for (const [contender, contestant] of taking) {
-    onProgress(`matrix products, ${contender}`);
-    ceilings[contender] = (await contestant.ask({ do: "ceiling" })).rate;
-  }
   for (const axis of costAxes) {
     for (const value of values[axis]) {
       const sizes: Record<CostAxis, number> = { ...reference };
@@ -71,5 +60,5 @@ export async function costCurve({
       points.push(...best.values());
     }
   }
-  return { points, ceilings };
+  return points;
 }

@@ -184,7 +184,7 @@ def train(request):
     data = data_of(task)
     corpus, validation = torch.tensor(data["corpus"]), torch.tensor(data["validation"])
     gpt = load(Gpt(task["model"]), weights(task["data"]))
-    training = Trainer(gpt, task["learningRate"], task["weightDecay"])
+    training = Trainer(gpt, task["learningRate"], task["weightDecay"], request["betas"])
     warm_up = request["warmUp"]
     schedule = torch.optim.lr_scheduler.SequentialLR(
         training.optimiser,

@@ -194,13 +194,13 @@ def policy_gradient_loss(policy, samples, rewards, reference_log_probs, beta, gr
 class Trainer:
     """AdamW in one fused kernel on a gradient clipped to norm 1; matrices decay, vectors do not."""
 
-    def __init__(self, module, learning_rate, weight_decay):
+    def __init__(self, module, learning_rate, weight_decay, betas=(0.9, 0.95)):
         parameters = list(module.parameters())
         matrices = [p for p in parameters if p.dim() >= 2]
         vectors = [p for p in parameters if p.dim() < 2]
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.parameters = parameters
-        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
+        self.optimiser = torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=1e-8, fused=True)
 
     def step(self, loss):
         self.optimiser.zero_grad(set_to_none=True)

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import path from "node:path";
+import { repositoryRoot } from "../../src/workbook/paths";
+
+const workbook = (...options: string[]): { status: number | null; stdout: string; stderr: string } =>
+  spawnSync(process.execPath, [path.join(repositoryRoot, "src/cli/workbook.cjs"), "bench", ...options], {
+    encoding: "utf8",
+  });
+
+describe("workbook bench", () => {
+  for (const [options, message] of [
+    [["--only", "wasm 1 thread,abacus"], /--only: unknown contender "abacus"; known: wasm stock, .*pytorch 2 threads/],
+    [["--tasks", "naps"], /--tasks: unknown task "naps"; known: reference-step, .*shakespeare-step/],
+    [["--rounds", "0"], /--rounds: expected a positive integer, got "0"/],
+  ] as const) {
+    it(`refuses ${options.join(" ")}`, () => {
+      const { status, stderr } = workbook(...options);
+      assert.match(stderr, message);
+      assert.equal(status, 1);
+    });
+  }
+
+  it("prints what it timed, and tells its progress apart", () => {
+    const { status, stdout, stderr } = workbook(
+      ...["--rounds", "1", "--only", "wasm 1 thread", "--tasks", "advice-generation", "--json"],
+    );
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /advice-generation/);
+    const { rows } = JSON.parse(stdout) as { rows: { task: string; median: number }[] };
+    assert.deepEqual(
+      rows.map(({ task, median }) => [task, median > 0]),
+      [["advice-generation", true]],
+    );
+  });
+});
