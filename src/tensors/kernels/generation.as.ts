@@ -281,7 +281,11 @@ function rowTimes(wide: i32, x: usize, k: i32, strips: usize, stripBytes: usize,
   if (wide > 3) { v128.store(y, l3, 96); v128.store(y, h3, 112); }
 }
 
-/** The product of a row x [k] and a matrix of so many strips; y is as long as all of them. */
+/**
+ * The product of a row x [k] and a matrix of so many strips; y is as long as all of them. Three strips at once are as many as
+ * V8 has registers for (it loads all of a loop's operands first), four where it joins their halves; and no single one, which
+ * would take as long as two, if it can be avoided.
+ */
 function rowTimesStrips(x: usize, k: i32, strips: usize, stripBytes: usize, count: i32, y: usize): void {
   while (count > 0) {
     const taken = isDefined(WIDE) ? min(count, 4) : count == 4 ? 2 : min(count, 3);

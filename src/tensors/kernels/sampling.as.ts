@@ -23,13 +23,13 @@ export let two2: f64 = 2;
 
 /** How much scratch memory `drawTokens` needs. */
 export function drawScratchBytes(V: i32): usize {
-  return <usize>(V + 1) << 3;
+  return <usize>V << 3;
 }
 
 /**
- * eˣ for x ≤ 0, not below e⁻⁷⁰⁸, as Math.exp computes it in V8 (fdlibm's e_exp.c, but for the few numbers that lie within 10⁻⁶ of where
- * it rounds n the other way, or within 2⁻²⁸ of 0): x = n·ln 2 + r with ln 2 in two parts, e^r by a rational function, times
- * 2ⁿ. No multiplication is fused with an addition, or the last bits would differ.
+ * eˣ for x ≤ 0, but not less than e⁻⁷⁰⁸, as Math.exp computes it in V8 (fdlibm's e_exp.c; but for few numbers, within 10⁻⁶ of
+ * where it rounds n to another whole number or 2⁻²⁸ of 0): x = n·ln 2 + r with ln 2 in two parts, e^r by a rational function,
+ * times 2ⁿ. No multiplication is fused with an addition, or last bits would differ.
  */
 // @ts-ignore: decorator
 @inline
