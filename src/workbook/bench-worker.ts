@@ -14,7 +14,7 @@ import { AdamW, globalNorm, learningRateAt } from "../tensors/adamw";
 import { chooseBackend, type BackendName } from "../tensors/backend";
 import { Random } from "../tensors/random";
 import { readSafetensors, writeSafetensors } from "../tensors/safetensors";
-import { registerWasmKernels } from "../tensors/wasm-kernels";
+import { registerWasmKernels, type KernelBuild } from "../tensors/wasm-kernels";
 import { documentStream, splitStream } from "../text/corpus";
 import { answerText, promptTokens, questionExample, type Example } from "../text/dialogue";
 import { Vocabulary } from "../text/vocabulary";
@@ -68,9 +68,7 @@ async function start(contender: Contender): Promise<string> {
   const { backend: name, build, threads } = contender as Contender & { engine: "tfjs" };
   const backend = await chooseBackend({ backend: name as BackendName });
   if (name !== "wasm") return backend.device;
-  const options: Parameters<typeof registerWasmKernels>[0] & { threads?: number } = { threads };
-  if (build) options.build = build as typeof options.build;
-  const kernels = registerWasmKernels(options);
+  const kernels = registerWasmKernels({ build: build as KernelBuild | undefined, threads });
   if (threads !== undefined && threads > 1 && kernels.includes("one thread")) {
     throw new Error(`no ${threads} threads here: ${kernels}`);
   }

@@ -93,6 +93,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
   const taking = new Map<ContenderName, Contestant>();
   const report: BenchReport = {
     machine: await describeMachine(),
+    load: os.loadavg()[0],
     rounds,
     contenders: {},
     ceilings: {},
