@@ -7,7 +7,7 @@ import type { MessageHeader, RoutedMessage } from "./wire";
 
 /** A cell that ran or runs: whom its output belongs to, which may also come later, from code in the background. */
 interface Cell {
-  request: RoutedMessage;
+  request: Pick<RoutedMessage, "header" | "identities">;
   silent: boolean;
   allowStdin: boolean;
   count: number;
@@ -23,6 +23,11 @@ const remembered = 10_000;
 /** The fields of an error, as an `error` message and an `execute_reply` carry them. */
 function failureFields({ ename, evalue, traceback }: Failure): Record<string, unknown> {
   return { ename, evalue, traceback };
+}
+
+/** A request to which output may belong, without what would only take memory. */
+function withoutContent({ header, identities }: RoutedMessage): Cell {
+  return { request: { header, identities }, silent: false, allowStdin: false, count: 0, history: undefined };
 }
 
 /** Runs execute requests in the child and gives their output to the clients. */
@@ -61,14 +66,14 @@ export class Cells {
     const stored = !silent && request.content.store_history !== false;
     if (stored) this.count++;
     const cell: Cell = {
-      request: { ...request, content: {}, buffers: [] },
+      ...withoutContent(request),
       silent,
       allowStdin: allowStdin === true,
       count: this.count,
       history: stored ? this.history.add(this.count, code) : undefined,
     };
-    const id = this.requests.newId();
-    this.remember(id, cell);
+    const id = this.remember(cell);
+    this.latest = this.running = cell;
     this.publish(cell, "execute_input", { code, execution_count: cell.count });
     const { failure, userExpressions } = await this.requests.ask({
       type: "execute",
@@ -93,10 +98,16 @@ export class Cells {
     };
   }
 
-  private remember(id: string, cell: Cell): void {
+  /** Notes a request that is no cell, but whose handler may print; returns the id by which the child names it. */
+  note(request: RoutedMessage): string {
+    return this.remember({ ...withoutContent(request), count: this.count });
+  }
+
+  private remember(cell: Cell): string {
+    const id = this.requests.newId();
     this.cells.set(id, cell);
-    this.latest = this.running = cell;
     if (this.cells.size > remembered) this.cells.delete(this.cells.keys().next().value as string);
+    return id;
   }
 
   /** Broadcasts for a cell, unless it is silent. */

@@ -14,6 +14,8 @@ export class Comms {
   constructor(
     private readonly iopub: Pick<Iopub, "publish">,
     private readonly send: (message: ToChild) => void,
+    /** Notes a request to which output may belong, and gives the id by which the child names it. */
+    private readonly note: (request: RoutedMessage) => string,
     private readonly log: (line: string) => void,
   ) {}
 
@@ -26,10 +28,11 @@ export class Comms {
   }
 
   /** Hands a client's `comm_open`, `comm_msg` or `comm_close` to the child. */
-  fromClient({ type, content, metadata, buffers }: RoutedMessage): void {
+  fromClient(request: RoutedMessage): void {
+    const { type, content, metadata, buffers } = request;
     const commId = content.comm_id;
     if (typeof commId !== "string") return this.log(`${type}: expected comm_id, a string, got ${commId}: ignored`);
-    const body = { commId, data: content.data ?? {}, metadata, ...base64(buffers) };
+    const body = { id: this.note(request), commId, data: content.data ?? {}, metadata, ...base64(buffers) };
     if (type === "comm_open") {
       const target = String(content.target_name);
       this.targets.set(commId, target);

@@ -4,7 +4,10 @@
  * line, written synchronously, so that it arrives in order, at once and also when the child dies right after.
  */
 
-/* `buffers` of comm messages: binary frames in base64, absent where there are none (added by the server's side). */
+/*
+ * Comm messages (added by the server's side): `buffers` are binary frames in base64, absent where there are none; what
+ * the handler of a client's comm message prints, displays or answers carries that message's `id`, as in a cell.
+ */
 
 /** Data by MIME type, and metadata, as in `display_data`. */
 export interface Bundle {
@@ -37,9 +40,17 @@ export type ToChild =
   | { type: "isComplete"; id: string; code: string }
   /** What the user typed in answer to `inputRequest`. */
   | { type: "input"; id: string; value: string }
-  | { type: "commOpen"; commId: string; target: string; data: unknown; metadata: unknown; buffers?: string[] }
-  | { type: "commMessage"; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
-  | { type: "commClose"; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
+  | {
+      type: "commOpen";
+      id: string;
+      commId: string;
+      target: string;
+      data: unknown;
+      metadata: unknown;
+      buffers?: string[];
+    }
+  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
+  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
 
 /** Child to parent. */
 export type ToParent =

@@ -68,8 +68,8 @@ export class KernelServer {
     this.history = options.history ?? new History();
     this.iopub = new Iopub(sockets);
     this.requests = new ChildRequests(send);
-    this.comms = new Comms(this.iopub, send, log);
     this.cells = new Cells(sockets, this.iopub, this.requests, send, this.history, log);
+    this.comms = new Comms(this.iopub, send, (request) => this.cells.note(request), log);
     child.onMessage((message) => this.fromChild(message));
     child.onDeath(({ failure, restarted }) => this.childDied(failure, restarted));
     child.ready.catch((error: Error) =>

@@ -239,8 +239,8 @@ export class RawClient {
   /** Sends a heartbeat; the bytes that come back, or undefined when none come within `seconds`. */
   async beat(bytes: string, seconds = 1): Promise<string | undefined> {
     await this.sockets.heartbeat.send(bytes);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<undefined>((resolve) => (timer = setTimeout(resolve, seconds * 1000)));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), seconds * 1000)));
     const answer = this.sockets.heartbeat.receive().then(([frame]) => frame.toString());
     const first = await Promise.race([answer, late]);
     clearTimeout(timer);
