@@ -72,14 +72,15 @@ export interface Contestant {
 
 /** Starts the process of a contender. It says what it is, or what it lacks, in its answer to `start`. */
 export function startProcess(contender: Contender, python: string): Contestant {
-  return contender.engine === "pytorch" ? startPython(contender.threads, python) : startNode();
+  return contender.engine === "pytorch" ? startPython(contender.threads, python) : startNode(contender.threads);
 }
 
-/** A process with tfjs, which also prepares the data. */
-export function startNode(): Contestant {
+/** A process with tfjs, which also prepares the data. On one thread tfjs' heap is as it is elsewhere, not shared. */
+export function startNode(threads = 1): Contestant {
   const child = fork(path.join(__dirname, "bench-worker.ts"), {
     cwd: repositoryRoot,
     execArgv: ["--require", "tsx/cjs"],
+    env: { ...process.env, WORKBOOK_THREADS: String(threads) },
     stdio: ["ignore", "ignore", "pipe", "ipc"],
   });
   return contestant(child, {
