@@ -22,6 +22,8 @@ export interface TrainingOptions {
   schedule?: "constant" | "cosine";
   /** Decoupled weight decay of matrices. Default 0. */
   weightDecay?: number;
+  /** Decay rates of AdamW's running means of the gradient and of its square, in [0, 1). Default [0.9, 0.95]. */
+  betas?: [number, number];
   /** The gradient is scaled down to this global norm where it is longer. Default 1. */
   clipNorm?: number;
   /** Step i draws from the child stream `step i`, so a resumed run continues bit for bit. */
@@ -99,6 +101,7 @@ export function train<Batch>(
     warmUp = 0,
     schedule = "constant",
     weightDecay = 0,
+    betas = [0.9, 0.95],
     clipNorm = 1,
     checkpointEvery = 100,
   } = options;
@@ -116,10 +119,13 @@ export function train<Batch>(
       throw new RangeError(`${objective.name}: expected ${key} to be ${expected}, got ${value}`);
     }
   }
+  if (!(betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1))) {
+    throw new RangeError(`${objective.name}: expected betas to be two numbers in [0, 1), got ${String(betas)}`);
+  }
   if (!["constant", "cosine"].includes(schedule)) {
     throw new RangeError(`${objective.name}: expected schedule "constant" or "cosine", got "${String(schedule)}"`);
   }
-  return run(objective, { ...options, warmUp, schedule, weightDecay, clipNorm, checkpointEvery });
+  return run(objective, { ...options, warmUp, schedule, weightDecay, betas, clipNorm, checkpointEvery });
 }
 
 /** Throws unless the option is an integer of at least `least`. */
@@ -128,15 +134,15 @@ export function checkWholeNumber(where: string, name: string, value: number, lea
   throw new RangeError(`${where}: expected ${name} to be an integer ≥ ${least}, got ${value}`);
 }
 
-type Defaulted = "warmUp" | "schedule" | "weightDecay" | "clipNorm" | "checkpointEvery";
+type Defaulted = "warmUp" | "schedule" | "weightDecay" | "betas" | "clipNorm" | "checkpointEvery";
 
 async function* run<Batch>(
   objective: Objective<Batch>,
   options: TrainingOptions & Required<Pick<TrainingOptions, Defaulted>>,
 ): AsyncGenerator<TrainingRecord, void> {
-  const { steps, learningRate: peak, warmUp, schedule, weightDecay, clipNorm } = options;
+  const { steps, learningRate: peak, warmUp, schedule, weightDecay, betas, clipNorm } = options;
   const { rng, checkpointFolder, checkpointEvery, signal } = options;
-  const optimiser = new AdamW(objective.parameters, { weightDecay });
+  const optimiser = new AdamW(objective.parameters, { weightDecay, betas });
   const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
   const identity = {
     objective: objective.name,
@@ -147,6 +153,7 @@ async function* run<Batch>(
       warmUp,
       schedule,
       weightDecay,
+      betas: String(betas),
       clipNorm,
       ...objective.settings,
     }),

@@ -10,7 +10,6 @@ import { ScalarModel } from "../models/scalar-head";
 import { nextTokenLoss, pretrain, trainSft } from "../objectives/maximum-likelihood";
 import { trainPolicyGradient } from "../objectives/reward-maximisation";
 import { modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
-import { AdamW, globalNorm, learningRateAt } from "../tensors/adamw";
 import { chooseBackend, type BackendName } from "../tensors/backend";
 import { Random } from "../tensors/random";
 import { readSafetensors, writeSafetensors } from "../tensors/safetensors";
@@ -205,52 +204,47 @@ async function matrixProductRate(): Promise<number> {
   return best;
 }
 
-/**
- * (d) as a whole: nanoGPT's schedule, then the loss over every window of the validation text, end to end. The loop is
- * `pretrain`'s with the one thing it does not let choose: the decay rates of Adam's means.
- */
+/** (d) as a whole: nanoGPT's schedule, then the loss over every window of the validation text, end to end. */
 async function trainWhole({ task, steps, warmUp, betas }: Request & { do: "train" }): Promise<Answer> {
   const { corpus, validation } = readData(task.data);
   const gpt = await loadGpt(task.data, task.model);
-  const { rows: B, columns: T, learningRate: peak, weightDecay } = task;
-  const rng = Random.fromSeed(3);
-  const optimiser = new AdamW(gpt.parameters, { betas, weightDecay });
-  const names = [...gpt.parameters.keys()];
-  const mean = (from: Int32Array, starts: readonly number[]): tf.Scalar => {
-    const cut = (shift: number): tf.Tensor2D => {
-      const tokens = new Int32Array(starts.length * T);
-      starts.forEach((start, row) => tokens.set(from.subarray(start + shift, start + shift + T), row * T));
-      return tf.tensor2d(tokens, [starts.length, T], "int32");
-    };
-    return nextTokenLoss(gpt.logits(cut(0)), cut(1), tf.ones([starts.length, T])).loss;
-  };
-  const text = Int32Array.from(corpus);
+  const { rows: batchSize, columns: windowLength, learningRate, weightDecay } = task;
+  const training = {
+    steps,
+    learningRate,
+    warmUp,
+    schedule: "cosine",
+    weightDecay,
+    betas,
+    rng: Random.fromSeed(3),
+  } as const;
   const begun = performance.now();
-  for (let step = 0; step < steps; step++) {
-    const starts = Array.from({ length: B }, () => rng.integer(text.length - T));
-    const [norm, ...all] = tf.tidy(() => {
-      const { grads } = tf.variableGrads(() => mean(text, starts), [...gpt.parameters.values()]);
-      const gradients = [...gpt.parameters.values()].map(({ name }) => grads[name]);
-      return [globalNorm(gradients), ...gradients];
-    });
-    const length = (await norm.data())[0];
-    const learningRate = learningRateAt(step, { peak, steps, warmUp, schedule: "cosine" });
-    optimiser.apply(new Map(names.map((name, i) => [name, all[i]])), learningRate, Math.min(1, 1 / length));
-    tf.dispose([norm, ...all]);
+  let tokens = 0;
+  for await (const record of pretrain({ gpt, corpus: Int32Array.from(corpus), batchSize, windowLength, ...training })) {
+    tokens = record.tokens;
   }
   const seconds = (performance.now() - begun) / 1000;
-  optimiser.dispose();
-  const kept = Int32Array.from(validation!);
-  const windows = Array.from({ length: Math.floor((kept.length - 1) / T) }, (_, i) => i * T);
+  const validationLoss = await lossOverWindows(gpt, Int32Array.from(validation!), windowLength);
+  gpt.dispose();
+  return { seconds, tokens, validationLoss };
+}
+
+/** Nats a token over all whole windows of a text. */
+async function lossOverWindows(gpt: Gpt, text: Int32Array, T: number): Promise<number> {
+  const count = Math.floor((text.length - 1) / T);
   let sum = 0;
-  for (let from = 0; from < windows.length; from += 64) {
-    const some = windows.slice(from, from + 64);
-    const loss = tf.tidy(() => mean(kept, some));
-    sum += (await loss.data())[0] * some.length;
+  for (let first = 0; first < count; first += 64) {
+    const rows = Math.min(64, count - first);
+    const loss = tf.tidy(() => {
+      const [inputs, targets] = [0, 1].map((shift) =>
+        tf.tensor2d(text.slice(first * T + shift, (first + rows) * T + shift), [rows, T], "int32"),
+      );
+      return nextTokenLoss(gpt.logits(inputs), targets, tf.ones([rows, T])).loss;
+    });
+    sum += (await loss.data())[0] * rows;
     loss.dispose();
   }
-  gpt.dispose();
-  return { seconds, tokens: steps * B * T, validationLoss: sum / windows.length };
+  return sum / count;
 }
 
 async function prepare(to: string, shakespeare?: string): Promise<Partial<Record<BenchData, number>>> {

@@ -122,6 +122,8 @@ describe("training loop", () => {
         { warmUp: 2 },
         { schedule: "constant" as const },
         { weightDecay: 0.2 },
+        { betas: [0.9, 0.99] as [number, number] },
+        { betas: [0.8, 0.95] as [number, number] },
         { clipNorm: 4 },
         { rng: Random.fromSeed(2).child("bowl") },
       ]) {
@@ -130,7 +132,8 @@ describe("training loop", () => {
       }
       // The defaults are those that the documentation names.
       const bare = { warmUp: undefined, schedule: undefined, weightDecay: undefined, clipNorm: undefined };
-      const named = { warmUp: 0, schedule: "constant" as const, weightDecay: 0, clipNorm: 1 };
+      const betas: [number, number] = [0.9, 0.95];
+      const named = { warmUp: 0, schedule: "constant" as const, weightDecay: 0, betas, clipNorm: 1 };
       assert.deepEqual(await outcome(bare), await outcome(named));
     });
 
@@ -358,6 +361,7 @@ describe("training loop", () => {
         [{}, { warmUp: 0 }, /warmUp was 3, is 0/],
         [{}, { schedule: "constant" }, /schedule was cosine, is constant/],
         [{}, { weightDecay: 0 }, /weightDecay was 0\.3, is 0/],
+        [{}, { betas: [0.9, 0.99] }, /betas was 0\.9,0\.95, is 0\.9,0\.99/],
         [{}, { clipNorm: 1 }, /clipNorm was 4\.5, is 1/],
         [{ parameters: new Map([["wide", wide]]) }, {}, /expected "wide" with shape \[3\], found none/],
         [{ parameters: new Map([["vector", wide]]) }, {}, /expected "vector" with shape \[3\], found \[2\]/],
@@ -393,6 +397,7 @@ describe("training loop", () => {
     assert.throws(calling({ learningRate: 0 }), /learningRate to be a positive number, got 0/);
     assert.throws(calling({ learningRate: NaN }), /learningRate/);
     assert.throws(calling({ weightDecay: -0.1 }), /weightDecay to be a number ≥ 0, got -0.1/);
+    assert.throws(calling({ betas: [0.9, 1] }), /betas to be two numbers in \[0, 1\), got 0\.9,1/);
     assert.throws(calling({ clipNorm: 0 }), /clipNorm to be a positive number, got 0/);
     assert.throws(calling({ schedule: "linear" }), /schedule "constant" or "cosine", got "linear"/);
     objective.dispose();
