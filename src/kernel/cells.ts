@@ -138,7 +138,7 @@ export class Cells {
         break;
       case "result": {
         const plain = message.data["text/plain"];
-        if (cell?.history && typeof plain === "string") cell.history.output = plain;
+        if (cell?.history && typeof plain === "string") this.history.setOutput(cell.history, plain);
         const content = { execution_count: cell?.count ?? 0, data: message.data, metadata: message.metadata ?? {} };
         this.publish(cell, "execute_result", content);
         break;

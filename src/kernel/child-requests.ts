@@ -30,7 +30,13 @@ export class ChildRequests {
     if (this.gone) return Promise.resolve({ failure: this.gone });
     return new Promise((resolve) => {
       this.open.set(message.id, resolve);
-      this.send(message);
+      try {
+        this.send(message);
+      } catch (error) {
+        this.open.delete(message.id);
+        const { name, message: text } = error as Error;
+        resolve({ failure: { ename: name, evalue: text, traceback: [`${name}: ${text}`] } });
+      }
     });
   }
 

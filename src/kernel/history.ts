@@ -7,12 +7,14 @@ export interface HistoryEntry {
   /** The number in In [ ]. */
   line: number;
   input: string;
-  /** The plain text of the cell's result. */
+  /** The plain text of the cell's result; absent where there is none, or a very long one. */
   output?: string;
 }
 
 /** How many entries are kept, in memory and of those read from a file. */
 const capacity = 10_000;
+/** A result of more UTF-16 units is not kept: nobody looks through a history for it. */
+const longestOutput = 64 * 1024;
 
 /** What `history_request` may ask, as Jupyter's message specification lists it. */
 interface HistoryRequest {
@@ -88,6 +90,11 @@ export class History {
     this.entries.push(entry);
     if (this.entries.length > capacity) this.entries.shift();
     return entry;
+  }
+
+  /** Notes the plain text of a cell's result. */
+  setOutput(entry: HistoryEntry, text: string): void {
+    if (text.length <= longestOutput) entry.output = text;
   }
 
   /** Writes an entry to the file, now that the cell is over. */

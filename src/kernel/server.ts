@@ -52,6 +52,7 @@ export class KernelServer {
   private readonly queue: { message: RoutedMessage; aborted: boolean }[] = [];
   private serving = false;
   private stopping = false;
+  private closed: Promise<void> | undefined;
   private readonly iopub: Iopub;
   private readonly requests: ChildRequests;
   private readonly comms: Comms;
@@ -70,7 +71,13 @@ export class KernelServer {
     this.requests = new ChildRequests(send);
     this.cells = new Cells(sockets, this.iopub, this.requests, send, this.history, log);
     this.comms = new Comms(this.iopub, send, (request) => this.cells.note(request), log);
-    child.onMessage((message) => this.fromChild(message));
+    child.onMessage((message) => {
+      try {
+        this.fromChild(message);
+      } catch (error) {
+        log(`cannot use what the child said (${JSON.stringify(message)?.slice(0, 200)}): ${(error as Error).message}`);
+      }
+    });
     child.onDeath(({ failure, restarted }) => this.childDied(failure, restarted));
     child.ready.catch((error: Error) =>
       this.requests.failAll({ ename: error.name, evalue: error.message, traceback: [error.message] }, false),
@@ -100,7 +107,11 @@ export class KernelServer {
   }
 
   /** Stops the child, hands over what was sent, and closes the sockets. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return (this.closed ??= this.stop());
+  }
+
+  private async stop(): Promise<void> {
     this.stopping = true;
     this.queue.length = 0;
     await this.options.child.stop();

@@ -35,7 +35,8 @@ export function address({ transport, ip }: ConnectionInfo, port: number): string
 
 /**
  * The kernel's five sockets. What is sent on one socket leaves in the order in which it was given, and nothing is
- * dropped: zeromq.js refuses a `send` while another is under way, so each socket has a queue, and no high-water mark.
+ * dropped: zeromq.js refuses a `send` while another is under way, so each socket has a queue, and no high-water mark. The
+ * price is memory, for as long as a client that is connected does not read.
  */
 export class Sockets {
   private readonly session = randomUUID();
