@@ -10,9 +10,6 @@ export interface RunOptions {
   historyFile?: string;
 }
 
-/** Seconds that the child has to end when the kernel is told to; it then ends with this process. */
-const grace = 5;
-
 /** Writes to the kernel's log: stderr, which Jupyter shows in its terminal. */
 export function log(line: string): void {
   process.stderr.write(`[kernel] ${line}\n`);
@@ -64,7 +61,6 @@ export async function runKernel({ connectionFile, startChild, historyFile }: Run
     if (closing) return;
     closing = true;
     log(`${why}: stopping`);
-    setTimeout(() => end(1), grace * 1000);
     void server.close().then(
       () => end(0),
       (error: Error) => {

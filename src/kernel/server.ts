@@ -36,6 +36,9 @@ export interface ServerOptions {
   onShutdown?: (restart: boolean) => void;
 }
 
+/** Seconds that the child has to stop, which is what Jupyter waits before it kills a kernel. */
+const grace = 5;
+
 type Content = Record<string, unknown>;
 
 /** The content of a reply that refuses or reports an error of the kernel itself. */
@@ -114,7 +117,15 @@ export class KernelServer {
   private async stop(): Promise<void> {
     this.stopping = true;
     this.queue.length = 0;
-    await this.options.child.stop();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.log(`the child did not stop within ${grace} s: leaving it behind, it ends when it finds us gone`);
+        resolve();
+      }, grace * 1000);
+    });
+    await Promise.race([this.options.child.stop(), late]);
+    clearTimeout(timer);
     this.iopub.flush();
     await this.sockets.close();
   }

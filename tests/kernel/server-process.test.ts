@@ -63,31 +63,6 @@ describe("kernel/run-kernel: the protocol process", () => {
     return { program, client };
   }
 
-  it("says `starting` once, before anything else", async () => {
-    // The subscription must be there before the kernel publishes for the first time, which ZeroMQ promises to nobody:
-    // the client is quick to connect, and gets three tries.
-    for (let attempt = 0; ; attempt++) {
-      const client = await RawClient.connect(connection, { wait: false });
-      clients.push(client);
-      const program = Program.start(file);
-      programs.push(program);
-      await client.ready();
-      const states = client.messages
-        .filter(({ channel }) => channel === "iopub")
-        .map(({ content, parentId }) => [content.execution_state, parentId === undefined]);
-      const starting = states.filter(([state]) => state === "starting");
-      if (starting.length === 0 && attempt < 3) {
-        program.process.kill("SIGKILL");
-        await program.exited;
-        client.close();
-        continue;
-      }
-      assert.deepEqual(states[0], ["starting", true]);
-      assert.equal(starting.length, 1);
-      return;
-    }
-  });
-
   it("speaks over ipc as well", async () => {
     connection = { ...connection, transport: "ipc", ip: path.join(folder, "socket") };
     writeFileSync(file, JSON.stringify(connection));

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { KernelServer } from "../../src/kernel/server";
+import { Sockets } from "../../src/kernel/sockets";
 import type { ConnectionInfo, RoutedMessage } from "../../src/kernel/wire";
 import { messageFaults } from "./message-fields";
 import { executeContent, freeConnection, RawClient, streamText } from "./raw-client";
@@ -468,7 +469,7 @@ describe("kernel/server, with a stand-in for the child", () => {
   describe("death of the child", () => {
     it("ends the running cell by an error, closes comms, aborts the queue, and goes on", async () => {
       await client.execute("open c3");
-      const dying = client.send("shell", "execute_request", executeContent("print 1\ndie"));
+      const dying = client.send("shell", "execute_request", executeContent("sleep 50\nprint 1\ndie"));
       const queued = client.send("shell", "execute_request", executeContent("print 1"));
       const { reply, iopub } = await client.answer(dying, 5);
       assert.equal(reply.content.ename, "KernelDied");
@@ -507,6 +508,32 @@ describe("kernel/server, with a stand-in for the child", () => {
       assert.equal(child.stopped, true);
       assert.equal(client.replyTo(running), undefined);
     });
+
+  it("says `starting` once, before anything else", async () => {
+    // A client may connect too late to see it, so look at what is handed to the socket.
+    const { publish } = Sockets.prototype;
+    const states: unknown[] = [];
+    Sockets.prototype.publish = function (type, content, outgoing) {
+      states.push([content.execution_state, outgoing.parent === undefined]);
+      publish.call(this, type, content, outgoing);
+    };
+    try {
+      const other = await KernelServer.start({
+        connection: await freeConnection(),
+        child: new StandInChild(),
+        log() {},
+      });
+      assert.deepEqual(states, [["starting", true]]);
+      await client.request("shell", "kernel_info_request");
+      await other.close();
+    } finally {
+      Sockets.prototype.publish = publish;
+    }
+    assert.deepEqual(states.slice(1), [
+      ["busy", false],
+      ["idle", false],
+    ]);
+  });
 
   it("refuses an address that is taken, with the remedy", async () => {
     await assert.rejects(
