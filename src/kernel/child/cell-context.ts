@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { Console } from "node:console";
 import { StringDecoder } from "node:string_decoder";
 import { createRequire } from "node:module";
-import { promisify } from "node:util";
+import { inspect, promisify } from "node:util";
 import type { Bundle } from "../messages";
 
 /** Where a cell's output goes. */
@@ -33,12 +33,24 @@ export class InterruptError extends Error {
   }
 }
 
+const cellMark = "(cell)";
+const asyncIds = /,?\s*\[Symbol\((?:async_id_symbol|trigger_async_id_symbol|kResourceStore)\)\]: (?:\d+|\(cell\))/g;
+
+/** An inspected value without what Node 20 and 22 write on promises to know whose they are. */
+export function withoutAsyncIds(text: string): string {
+  return text.includes("[Symbol(async_id_symbol)]") ? text.replace(asyncIds, "") : text;
+}
+
 /** A cell that runs, or has run and may have left work behind. */
 export class CellContext {
   interrupted = false;
   private readonly decoders = { stdout: new StringDecoder("utf8"), stderr: new StringDecoder("utf8") };
 
   constructor(private readonly cell: { silent: boolean; output: CellOutput }) {}
+
+  [inspect.custom](): string {
+    return cellMark;
+  }
 
   /** Throws when the cell has been interrupted. */
   resume<T>(value?: T): T | undefined {
@@ -50,7 +62,7 @@ export class CellContext {
     this.resume();
     if (this.cell.silent) return;
     const text = typeof chunk === "string" ? chunk : this.decoders[name].write(Buffer.from(chunk));
-    if (text !== "") this.cell.output.stream(name, text);
+    if (text !== "") this.cell.output.stream(name, withoutAsyncIds(text));
   }
 
   display(bundle: Bundle, options?: { displayId?: string; update?: boolean }): void {

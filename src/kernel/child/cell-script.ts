@@ -37,7 +37,6 @@ const inlineMap = /\n?\/\/# sourceMappingURL=data:application\/json;base64,([A-Z
 /** Makes a script of an ES module that {@link import("./converter")} emitted. */
 export function cellScript(compiler: Compiler, emitted: string): CellScript {
   const encoded = inlineMap.exec(emitted)?.[1];
-  const toCell = encoded ? mapOf(Buffer.from(encoded, "base64").toString()) : undefined;
   const source = emitted.replace(inlineMap, "\n");
   const { text, names, mutable, imports } = takeNames(compiler, source);
   const access = names.map((name) =>
@@ -57,7 +56,6 @@ export function cellScript(compiler: Compiler, emitted: string): CellScript {
       },
     },
   );
-  const toEmitted = mapOf(sourceMapText!);
   const body = outputText.replace(/\/\/# sourceMappingURL=.*\s*$/, "");
   const lines = body.split("\n").length;
   const kind = /\bawait\b/.test(body) ? "async function" : "function";
@@ -67,9 +65,13 @@ export function cellScript(compiler: Compiler, emitted: string): CellScript {
     imports,
     position: (line, column) => {
       if (line < 2 || line - 1 > lines) return undefined; // the functions around the cell
-      const inEmitted = toEmitted.findEntry(line - 2, column - 1);
-      if (!isEntry(inEmitted) || !toCell) return undefined;
-      const inCell = toCell.findEntry(inEmitted.originalLine - 1, inEmitted.originalColumn);
+      // Maps are kept as text: cells are many, and errors few.
+      const inEmitted = mapOf(sourceMapText!).findEntry(line - 2, column - 1);
+      if (!isEntry(inEmitted) || !encoded) return undefined;
+      const inCell = mapOf(Buffer.from(encoded, "base64").toString()).findEntry(
+        inEmitted.originalLine - 1,
+        inEmitted.originalColumn,
+      );
       // tslab's prefix is a line of its own.
       return isEntry(inCell) && inCell.originalLine >= 1
         ? { line: inCell.originalLine, column: inCell.originalColumn + 1 }

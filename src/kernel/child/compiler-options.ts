@@ -33,7 +33,6 @@ const shared = [
   "strictFunctionTypes",
   "strictNullChecks",
   "strictPropertyInitialization",
-  "types",
   "useUnknownInCatchVariables",
 ] as const;
 
@@ -72,6 +71,7 @@ export function cellOptions(
     ...given,
     checkJs: false,
     ...taken,
+    types: [...new Set(["node", ...(project.types ?? [])])],
     ...(strict === undefined ? {} : { strict }),
     ...fixed(compiler, cwd),
   };

@@ -12,13 +12,14 @@
  * - only the cell itself is emitted. Modules of the project are loaded by tsx, as everything else in the project is.
  */
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type ts from "@tslab/typescript-for-tslab";
 import type { Converter } from "tslab/dist/converter";
 import { globalsFile } from "./cell-globals";
 import { asCellMayWrite, interruptible, cellNameAccess } from "./cell-syntax";
 import { cellOptions, projectRoot, type Compiler } from "./compiler-options";
 import { SourceFiles } from "./source-files";
+import { unrealGlobals } from "./unreal-globals";
 
 /** What the type-checker or the parser has against a cell, or against a module that it imports. */
 export interface CellDiagnostic {
@@ -60,6 +61,8 @@ interface CompilerInternals {
     ): ts.SignatureHelpItems | undefined;
   };
 }
+
+type Checker = Parameters<typeof unrealGlobals>[1];
 
 interface Resolved {
   resolvedModule?: ts.ResolvedModuleFull;
@@ -219,19 +222,25 @@ export class CellConverter {
     const own = new Set([this.cellFile, this.declarationFile]);
     const find = (name: string, from: string): ts.ResolvedModuleFull | undefined =>
       compiler.resolveModuleName(name, from, options, host, this.files.resolutions(options)).resolvedModule;
+    // Packages import much that is not installed; each search for it would go through many folders.
+    const missing = new Set<string>();
+    const resolve = (name: string, containing: string): ts.ResolvedModuleFull | undefined => {
+      const key = containing.includes("/node_modules/") ? `${name} ${dirname(containing)}` : "";
+      if (key && missing.has(key)) return undefined;
+      const rooted = own.has(containing) && !name.startsWith("../");
+      const found =
+        find(name, containing) ?? (rooted ? find(name.startsWith("./") ? name : `./${name}`, fromRoot) : undefined);
+      if (!found && key) missing.add(key);
+      // A file may yet come to be there, so this import is to be looked at again.
+      else if (!found && (own.has(containing) || name.startsWith("."))) unresolvedIn.add(containing);
+      return found;
+    };
     return {
-      hasInvalidatedResolutions: (path: string) => own.has(path) || unresolvedIn.has(path),
+      hasInvalidatedResolutions: (path: string) => unresolvedIn.has(path),
       getModuleResolutionCache: () => this.files.resolutions(options),
       resolveModuleNameLiterals: (literals: readonly ts.StringLiteralLike[], containing: string): Resolved[] => {
-        const found = literals.map(({ text: name }) => {
-          const rooted = own.has(containing) && !name.startsWith("../");
-          const resolvedModule =
-            find(name, containing) ?? (rooted ? find(name.startsWith("./") ? name : `./${name}`, fromRoot) : undefined);
-          return { resolvedModule };
-        });
-        if (found.every(({ resolvedModule }) => resolvedModule)) unresolvedIn.delete(containing);
-        else unresolvedIn.add(containing);
-        return found;
+        unresolvedIn.delete(containing);
+        return literals.map(({ text }) => ({ resolvedModule: resolve(text, containing) }));
       },
     };
   }
@@ -310,7 +319,9 @@ export class CellConverter {
     const modules = files.map((file) => `${file.fileName} ${this.files.version(file.fileName)}`).join("\n");
     const inModules = this.checked?.modules === modules ? this.checked.diagnostics : files.flatMap(of);
     this.checked = files.length > 0 ? { modules, diagnostics: inModules } : this.checked;
-    const errors = [...of(cell), ...inModules].filter(
+    const isEarlier = ({ fileName }: ts.SourceFile): boolean => fileName === this.declarationFile;
+    const unreal = unrealGlobals(compiler, program.getTypeChecker() as Checker, cell, isEarlier);
+    const errors = [...of(cell), ...unreal, ...inModules].filter(
       ({ category, file }) => file && category === compiler.DiagnosticCategory.Error,
     );
     return compiler.sortAndDeduplicateDiagnostics(errors);

@@ -22,8 +22,8 @@ export function isFrame(value: object): value is Frame {
 
 export function frameBundle(frame: Frame): Bundle {
   const { columns, index, shape } = frame;
-  const isSeries = shape.length === 1;
   const values = frame.values as unknown[];
+  const isSeries = !Array.isArray(values[0]);
   const rows = ends(values.length, shownRows);
   const across = ends(columns.length, shownColumns);
   const cells = rows.map((row) => {
@@ -36,7 +36,9 @@ export function frameBundle(frame: Frame): Bundle {
     ];
   });
   const head = ["", ...across.map((column) => (column === undefined ? "…" : String(columns[column])))];
-  const size = isSeries ? `${shape[0]} values` : `${shape[0]} rows × ${shape[1]} columns`;
+  const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`;
+  const rowCount = count(values.length, isSeries ? "value" : "row");
+  const size = isSeries ? rowCount : `${rowCount} × ${count(shape[1] ?? 0, "column")}`;
   const numeric = head.map(
     (_, at) => at > 0 && cells.every((row) => /^(?:-?[\d.]+(?:e[+-]?\d+)?|NaN|…|–)$/.test(row[at]!)),
   );

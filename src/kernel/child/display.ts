@@ -4,6 +4,7 @@
  */
 import { inspect } from "node:util";
 import type { Bundle } from "../messages";
+import { withoutAsyncIds } from "./cell-context";
 import { frameBundle, isFrame } from "./display-frame";
 import { isTensor, tensorBundle } from "./display-tensor";
 
@@ -44,7 +45,7 @@ function textBundle(value: unknown): Bundle {
 
 function asText(value: unknown): string {
   try {
-    return inspect(value, { depth: 4, colors: false, breakLength: 100, maxStringLength: 100_000 });
+    return withoutAsyncIds(inspect(value, { depth: 4, colors: false, breakLength: 100, maxStringLength: 100_000 }));
   } catch (error) {
     return `(${typeof value} that cannot be shown: ${String((error as Error)?.message ?? error)})`;
   }

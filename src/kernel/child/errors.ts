@@ -32,11 +32,13 @@ export function failureOf(thrown: unknown, cells: CellTexts): Failure {
   return { ename: errorName(thrown), evalue: String(thrown.message), traceback: [...told, ...excerpts(places)] };
 }
 
-/** What the type-checker found in a cell that was therefore not run. */
+/** What the type-checker found in a cell, or in an expression (count 0), that was therefore not run. */
 export function typeFailure(diagnostics: readonly CellDiagnostic[], count: number, cwd: string): Failure {
   const first = diagnostics.find(({ file }) => !file) ?? diagnostics[0]!;
   const where = ({ file, line, column }: CellDiagnostic): string =>
-    file ? `${relative(cwd, file)}:${line}:${column}` : `cell [${count}], line ${line}, column ${column}`;
+    file
+      ? `${relative(cwd, file)}:${line}:${column}`
+      : `${count > 0 ? `cell [${count}]` : "expression"}, line ${line}, column ${column}`;
   const told = diagnostics.slice(0, most.diagnostics).flatMap((found) => {
     const hint = hintFor(found);
     return [
@@ -136,7 +138,7 @@ function frames(error: ErrorLike, cells: CellTexts, places: CellPlace[]): string
   // What is below the cell is the kernel.
   const last = read.map(({ place }) => place !== undefined).lastIndexOf(true);
   const above = last < 0 ? read : read.slice(0, last + 1);
-  return above.flatMap(({ line, before, after, place, isAsync }) => {
+  const told = above.flatMap(({ line, before, after, place, isAsync }) => {
     if (!place) return ownFrame.test(line) ? [] : [line.replace(/^\s+/, "    ")];
     if (place.line === undefined && place.code !== undefined) return [];
     places.push(place);
@@ -144,6 +146,14 @@ function frames(error: ErrorLike, cells: CellTexts, places: CellPlace[]): string
     // Functions of earlier cells are called on the object of the notebook's names.
     const call = before.replace(/^\s+/, "    ").replace(/\bat (async )?Names\./, "at $1");
     return [`${call}${isAsync ? "async " : ""}${where}${after}`];
+  });
+  return told.flatMap((line, at) => {
+    if (line !== told[at - 1]) return [line];
+    if (line === told[at + 1]) return [];
+    const first = told
+      .slice(0, at)
+      .reduceRight((from, each, index) => (each === line && from === index + 1 ? index : from), at);
+    return [`    … and ${at - first} more like it`];
   });
 }
 
