@@ -20,7 +20,7 @@ export class ChildRequests {
 
   constructor(private readonly send: (message: ToChild) => void) {}
 
-  /** An id that no other request of this process has. */
+  /** An id that no other request of this process has: a letter and a number that grows, by which the child tells their order. */
   newId(): string {
     return `r${++this.count}`;
   }
