@@ -17,6 +17,7 @@ const commands: Record<string, { summary: string; load(): CommandModule }> = {
   sync: { summary: "keep notebooks and their text twins in step", load: () => require("./sync") },
   book: { summary: "build the static HTML book of the executed notebooks", load: () => require("./book") },
   data: { summary: "regenerate the records under datasets/", load: () => require("./data") },
+  kernel: { summary: "let Jupyter and VS Code run the notebooks", load: () => require("./kernel") },
   bench: { summary: "time training and generation on each backend", load: () => require("./bench") },
   doctor: { summary: "say what this machine has and lacks", load: () => require("./doctor") },
 };
