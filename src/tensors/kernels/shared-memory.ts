@@ -8,7 +8,8 @@ const limitedAndShared = 3;
  * A WebAssembly module with its memory, its own or an imported one, declared as shared between threads: one bit in the
  * module. Throws if it has no memory, or one without a largest size, which shared memory must have.
  */
-export function withSharedMemory(module: Uint8Array): Uint8Array<ArrayBuffer> {
+// Its type is left to the compiler: tslab's knows no Uint8Array<ArrayBuffer>, which the newer one needs.
+export function withSharedMemory(module: Uint8Array) {
   const shared = Uint8Array.from(module);
   let at = 8; // behind the magic number and the version
   const number = (): number => {
