@@ -51,10 +51,10 @@ export class AdamW {
    * the gradients are not disposed. No tensor but the parameters changes, whatever shares memory with them.
    */
   apply(gradients: ReadonlyMap<string, tf.Tensor>, learningRate: number, scale = 1): void {
-    this.steps += 1;
+    const step = this.steps + 1;
     const [beta1, beta2] = this.betas;
-    const correction1 = 1 / (1 - beta1 ** this.steps);
-    const correction2 = 1 / (1 - beta2 ** this.steps);
+    const correction1 = 1 / (1 - beta1 ** step);
+    const correction2 = 1 / (1 - beta2 ** step);
     const updates = [...this.parameters].map(([name, parameter]): AdamWUpdate => {
       const gradient = gradients.get(name);
       if (!gradient) throw new Error(`AdamW.apply: no gradient for "${name}"; pass one for every parameter`);
@@ -68,6 +68,7 @@ export class AdamW {
       return { parameter, gradient, first, second, constants };
     });
     for (const update of adamwInPlace(updates)) adamwPlain(update);
+    this.steps = step;
   }
 
   /** The running means as named tensors (`first/…`, `second/…`), for a checkpoint. They stay owned by the optimiser. */

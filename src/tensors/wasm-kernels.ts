@@ -23,11 +23,11 @@ export type KernelBuild = KernelModule | "stock";
 /** The version of tfjs whose private parts are used here. */
 export const supportedVersion = "4.22.0";
 
-/** More threads than this have not been measured. */
+/** More threads than this have not been measured, and are used only if asked for. */
 const mostThreads = 2;
+const mostThreadsToAsk = 99;
 /** From so much work on (in multiplications of a product; one thread does it in about 50 µs) threads were faster. */
 const worthThreads = 1.5e6;
-const piecesPerThread = 1;
 
 export interface KernelOptions {
   /** Which kernels; by default the fastest that run here. Only tests and benchmarks ask for others. */
@@ -41,7 +41,7 @@ export function defaultThreads(): number {
   const asked = process.env.WORKBOOK_THREADS || undefined;
   if (asked === undefined) return Math.min(availableParallelism(), mostThreads);
   if (/^[1-9]\d?$/.test(asked)) return Number(asked);
-  throw new Error(`WORKBOOK_THREADS is "${asked}": expected a whole number from 1 to 99`);
+  throw new Error(`WORKBOOK_THREADS is "${asked}": expected a whole number from 1 to ${mostThreadsToAsk}`);
 }
 
 /** Starts tfjs' wasm backend, by the function given, on memory that threads can share. */
@@ -59,16 +59,22 @@ export function registerWasmKernels(options: KernelOptions = {}): string {
   if (tf.getBackend() !== "wasm") {
     throw new Error(`registerWasmKernels: the backend is "${tf.getBackend()}"; call tf.setBackend("wasm") first`);
   }
+  const { build: asked, threads = defaultThreads() } = options;
+  if (!(Number.isSafeInteger(threads) && threads >= 1 && threads <= mostThreadsToAsk)) {
+    throw new RangeError(
+      `registerWasmKernels: expected threads to be a whole number from 1 to ${mostThreadsToAsk}, got ${threads}`,
+    );
+  }
   restoreStock();
-  if (options.build === "stock") return stockDescription;
+  if (asked === "stock") return stockDescription;
   const backend = tf.backend() as unknown as WasmBackend;
   const unlike = differences(backend);
   if (unlike.length > 0)
     return `${stockDescription} (the course's kernels need tfjs ${supportedVersion}: ${unlike.join("; ")})`;
   const lacking: string[] = [];
-  for (const build of options.build ? [options.build] : kernelModules) {
+  for (const build of asked ? [asked] : kernelModules) {
     try {
-      attach(backend, build, options.threads ?? defaultThreads());
+      attach(backend, build, threads);
       for (const [name, kernel] of Object.entries(replacements)) replace(name, kernel);
       for (const [name, kernel] of Object.entries(fusedKernels)) replace(fusedName(name as FusedKernel), kernel);
       return describe(current!);
@@ -76,7 +82,7 @@ export function registerWasmKernels(options: KernelOptions = {}): string {
       lacking.push(`no ${build}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  if (options.build) throw new Error(`registerWasmKernels: ${lacking.join("; ")}`);
+  if (asked) throw new Error(`registerWasmKernels: ${lacking.join("; ")}`);
   return `${stockDescription} (${lacking.join("; ")})`;
 }
 
@@ -229,7 +235,7 @@ function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number)
   const functions = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
   const threadCount = shared ? threadsAsked : 1;
   const threads = threadCount > 1 ? new Threads(threadCount, module, memory, functions) : undefined;
-  let spaces = new Array<number>(threadCount).fill(0);
+  const spaces = new Array<number>(threadCount).fill(0);
   let spaceBytes = 0;
   const allocate = (bytes: number): number => {
     const space = bytes < 2 ** 31 ? wasm._malloc(bytes) >>> 0 : 0; // a larger number would be cut to 32 bits
@@ -238,7 +244,7 @@ function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number)
   };
   const freeSpaces = (): void => {
     for (const space of spaces) if (space !== 0) wasm._free(space);
-    spaces = spaces.map(() => 0);
+    spaces.fill(0);
     spaceBytes = 0;
   };
   const heap: Heap = {
@@ -255,11 +261,11 @@ function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number)
     free: (address) => wasm._free(address),
     floats: (address, length) => new Float32Array(memory.buffer, address, length),
     integers: (address, length) => new Int32Array(memory.buffer, address, length),
-    pieces: (multiplications) => (multiplications < worthThreads ? 1 : piecesPerThread * threadCount),
+    pieces: (multiplications) => (multiplications < worthThreads ? 1 : threadCount),
     run(calls, scratchBytes = 0) {
       if (scratchBytes > spaceBytes) {
         freeSpaces();
-        spaces = spaces.map(() => allocate(scratchBytes));
+        for (let thread = 0; thread < threadCount; thread++) spaces[thread] = allocate(scratchBytes);
         spaceBytes = scratchBytes;
       }
       if (threads && calls.length > 1) threads.run(calls, spaces);
@@ -267,8 +273,8 @@ function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number)
     },
   };
   const detach = (): void => {
+    threads?.stop(); // before what they work in is given back
     freeSpaces();
-    void threads?.stop();
   };
   try {
     testProduct(heap);

@@ -125,9 +125,27 @@ function optimiserTests(): void {
         /AdamW.apply: gradient of "w": expected shape \[2\], got \[3\]/,
       );
       assert.deepEqual([...parameter.dataSync()], [1, 2]);
+      assert.equal(optimiser.steps, 0);
       optimiser.dispose();
       parameter.dispose();
     });
+  });
+
+  it("makes NaN of NaN", () => {
+    for (const [rate, scale, gradient] of [
+      [NaN, 1, 1],
+      [0.1, NaN, 1],
+      [0.1, 1, NaN],
+    ]) {
+      tf.tidy(() => {
+        const parameter = variable(normals(Random.fromSeed(65), [11]));
+        const optimiser = new AdamW(new Map([["w", parameter]]));
+        optimiser.apply(new Map([["w", tf.fill([11], gradient)]]), rate, scale);
+        assert.ok(parameter.dataSync().every(Number.isNaN), `${rate}, ${scale}, ${gradient}`);
+        optimiser.dispose();
+        parameter.dispose();
+      });
+    }
   });
 
   it("measures the norm of all gradients together", () => {

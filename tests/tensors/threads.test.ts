@@ -25,7 +25,7 @@ describe("tensors: threads of the kernels", () => {
       Object.entries(report.same).filter(([, same]) => !same),
       [],
     );
-    assert.equal(Object.keys(report.same).length, 8);
+    assert.equal(Object.keys(report.same).length, 9);
   });
 
   it("keep no tensors", () => {

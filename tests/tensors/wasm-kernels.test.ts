@@ -54,6 +54,17 @@ describe("tensors/wasm-kernels", () => {
     }
   });
 
+  it("refuses a number of threads that is none", () => {
+    registerWasmKernels();
+    for (const threads of [0, -1, 1.5, NaN, 100]) {
+      assert.throws(
+        () => registerWasmKernels({ threads }),
+        new RegExp(`expected threads to be a whole number from 1 to 99, got ${threads}`),
+      );
+    }
+    assert.notEqual(tf.getKernel("BatchMatMul", "wasm"), usual); // nothing was taken away
+  });
+
   it("leaves V8's flags as they were", () => {
     // Node 20 accepts this module only behind a flag, which must not stay set for the rest of the process.
     const relaxed = readFileSync(join(__dirname, "../../src/tensors/kernels/relaxed.wasm"));

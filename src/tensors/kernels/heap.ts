@@ -59,7 +59,7 @@ export interface Heap {
   integers(address: number, length: number): Int32Array;
   /**
    * Into how many calls to cut work that takes as long as so many multiplications of a matrix product: 1 where one thread
-   * is best, else more than there are threads, so that none waits long for another.
+   * is best, else one for each thread.
    */
   pieces(multiplications: number): number;
   /** Runs calls that do not depend on each other, on all threads; `threadScratch` in them is as large as asked here. */

@@ -90,10 +90,17 @@ export const replacements: Record<string, HeapKernel> = {
     const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
     const reduced = x.shape.map((_, i) => axes.includes(i));
     const [first, last] = [reduced.indexOf(true), reduced.lastIndexOf(true)];
-    // Between the first and the last only what has size 1 may be kept: then all of them are one axis.
-    if (first === -1 || x.shape.slice(first, last).some((n, i) => n !== 1 && !reduced[first + i])) return stock();
+    if (first === -1) return stock();
+    // Between the first and the last only what has size 1 may be kept: then all of them are one axis. (Of nothing, tfjs
+    // returns whatever lies in the memory of the result.)
+    const apart = x.shape.slice(first, last).some((n, i) => n !== 1 && !reduced[first + i]);
+    if (apart && sizeOf(x.shape) > 0) return stock();
     const shape = keepDims ? x.shape.map((n, i) => (reduced[i] ? 1 : n)) : x.shape.filter((_, i) => !reduced[i]);
     const sum = output(shape, "float32");
+    if (apart) {
+      functions.sumAxis(address(x), sizeOf(shape), 0, 1, address(sum));
+      return sum;
+    }
     const [outer, n, inner] = [x.shape.slice(0, first), x.shape.slice(first, last + 1), x.shape.slice(last + 1)];
     functions.sumAxis(address(x), ...([outer, n, inner].map(sizeOf) as [number, number, number]), address(sum));
     return sum;

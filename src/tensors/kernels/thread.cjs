@@ -3,7 +3,7 @@
 "use strict";
 const { workerData } = require("node:worker_threads");
 
-const { kernels, memory, control, layout, index } = workerData;
+const { kernels, memory, control, layout, threadScratch, index } = workerData;
 const instance = new WebAssembly.Instance(kernels, { env: { memory } });
 const functions = WebAssembly.Module.exports(kernels).map(({ name }) => instance.exports[name]);
 const words = new Int32Array(control);
@@ -14,7 +14,7 @@ function run(call) {
   const kernel = functions[calls[at++]];
   const scratch = words[layout.scratch + index];
   const parameters = Array.from({ length: calls[at++] }, () => calls[at++]);
-  kernel(...parameters.map((value) => (Number.isNaN(value) ? scratch : value)));
+  kernel(...parameters.map((value) => (value === threadScratch ? scratch : value)));
 }
 
 for (;;) {

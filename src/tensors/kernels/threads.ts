@@ -5,13 +5,13 @@ import type { KernelFunctions } from "./heap";
 /** A kernel's name and its arguments; `threadScratch` stands for the scratch of the thread that runs it. */
 export type KernelCall = readonly [name: keyof KernelFunctions, ...parameters: number[]];
 
-/** Stands, as an argument, for work space that each thread has for itself. */
-export const threadScratch = NaN;
+/** Stands, as an argument, for work space that each thread has for itself; no address, size or constant is this number. */
+export const threadScratch = Number.MIN_SAFE_INTEGER;
 
 /** Runs a call on the thread that this is called on. */
 export function runCall(functions: KernelFunctions, [name, ...parameters]: KernelCall, scratch: number): void {
   const kernel = functions[name] as (...parameters: number[]) => unknown;
-  kernel(...parameters.map((value) => (Number.isNaN(value) ? scratch : value)));
+  kernel(...parameters.map((value) => (value === threadScratch ? scratch : value)));
 }
 
 /**
@@ -60,7 +60,7 @@ export class Threads {
     this.numbers = new Map(WebAssembly.Module.exports(module).map(({ name }, number) => [name, number]));
     this.workers = Array.from({ length: count - 1 }, (_, index) => {
       const worker = new Worker(join(__dirname, "thread.cjs"), {
-        workerData: { kernels: module, memory, control: this.control, layout, index },
+        workerData: { kernels: module, memory, control: this.control, layout, threadScratch, index },
         execArgv: [],
         env: {},
       });
@@ -78,9 +78,13 @@ export class Threads {
     }
   }
 
-  /** Ends the threads; there must be no call under way. */
-  async stop(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.terminate()));
+  /** Ends the threads. They touch the heap no more when this returns. */
+  stop(): void {
+    try {
+      this.settle(); // an interrupted job may still be on
+    } finally {
+      for (const worker of this.workers) void worker.terminate();
+    }
   }
 
   private runJob(calls: readonly KernelCall[], scratch: readonly number[]): void {

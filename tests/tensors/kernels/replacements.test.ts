@@ -102,6 +102,14 @@ describe("tensors/kernels: replacements", () => {
         ],
         [[0, 3], [0]],
         [[3, 0], [1]],
+        [
+          [0, 8, 3, 2],
+          [0, 2],
+        ],
+        [
+          [2, 0, 3],
+          [0, 2],
+        ],
         [[5000], [0]],
       ];
       for (const [shape, axes] of cases) {

@@ -65,6 +65,15 @@ const operations: Record<string, (rng: Random) => tf.Tensor[]> = {
     );
     return withGradients((logits) => tokenLogProbs(logits, targets), [normals(rng, [511, 301])]);
   },
+  "a learning rate that is not a number": (rng) => {
+    const parameter = tf.variable(normals(rng, [300, 411]));
+    const optimiser = new AdamW(new Map([["p", parameter]]), {});
+    optimiser.apply(new Map([["p", normals(rng, [300, 411])]]), NaN);
+    const result = parameter.isNaN().all();
+    optimiser.dispose();
+    parameter.dispose();
+    return [result];
+  },
   AdamW: (rng) => {
     const parameters = new Map(
       [[300, 411], [17], [64, 64]].map((shape, i) => [`p${i}`, tf.variable(normals(rng, shape))]),
