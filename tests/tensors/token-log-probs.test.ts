@@ -72,6 +72,22 @@ describe("tensors/token-log-probs", () => {
       assert.ok(gradient.every(Number.isFinite));
     });
 
+    it("is not a number where a logit is not, wherever in the row it stands", async () => {
+      for (const width of [1, 3, 4, 9, 14]) {
+        for (let at = 0; at < width; at++) {
+          for (const bad of [NaN, Infinity]) {
+            const logits = { shape: [1, width], values: new Array<number>(width).fill(1), dtype: "float32" as const };
+            logits.values[at] = bad;
+            const targets = { shape: [1], values: [width >> 1], dtype: "int32" as const };
+            const dy = { shape: [1], values: [1], dtype: "float32" as const };
+            const [value, gradient] = await evaluate("wasm", fused, [logits, targets], dy);
+            assert.ok(Number.isNaN(value[0]), `${bad} at ${at} of ${width}: ${value[0]}`);
+            assert.ok(gradient.every(Number.isNaN), `${bad} at ${at} of ${width}: ${gradient}`);
+          }
+        }
+      }
+    });
+
     it("says which target is none, and what does not fit", () => {
       tf.tidy(() => {
         assert.throws(

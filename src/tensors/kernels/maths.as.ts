@@ -41,8 +41,12 @@ export function exp4(x: v128): v128 {
   return v128.andnot(f32x4.mul(p, power), f32x4.lt(x, f32x4.splat(lowest)));
 }
 
-/** log x for a positive finite x, to the last place of float32: 2·artanh((m − 1)/(m + 1)) + e·log 2 with m near 1. */
+/**
+ * log x for a positive x, to the last place of float32: 2·artanh((m − 1)/(m + 1)) + e·log 2 with m near 1. Infinity and NaN
+ * stay what they are.
+ */
 export function logarithm(x: f64): f64 {
+  if (!(x < Infinity)) return x;
   const bits = reinterpret<i64>(x);
   let exponent = <i32>((bits >> 52) & 0x7ff) - 1023;
   let m = reinterpret<f64>((bits & 0xfffffffffffff) | 0x3ff0000000000000); // in [1, 2)
