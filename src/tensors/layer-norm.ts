@@ -13,7 +13,7 @@ export function layerNorm<T extends tf.Tensor>(x: T, gain: tf.Tensor1D, bias: tf
   const width = x.shape[x.shape.length - 1];
   checkShape("layerNorm: gain", gain, [width]);
   checkShape("layerNorm: bias", bias, [width]);
-  const kernel = x.dtype === "float32" ? fusedKernel("LayerNorm") : undefined;
+  const kernel = [x, gain, bias].every(({ dtype }) => dtype === "float32") ? fusedKernel("LayerNorm") : undefined;
   if (!kernel) return closedForm(x, gain, bias) as T;
   const fused = tf.customGrad((...args) => {
     const [x, gain, bias, save] = args as unknown as [tf.Tensor, tf.Tensor1D, tf.Tensor1D, tf.GradSaveFunc];

@@ -56,6 +56,17 @@ describe("tensors/layer-norm", () => {
       await compareSlopes(fused, inputs, normals(rng, [3, 10]), rng);
     });
 
+    it("takes a gain and a bias of whole numbers", () => {
+      tf.tidy(() => {
+        const x = tf.tensor2d([[1, 2, 3, 4, 6]]);
+        const [gain, bias] = [tf.tensor1d([1, 2, 3, 4, 5], "int32"), tf.tensor1d([5, 0, 0, 1, 7], "int32")];
+        const expected = layerNorm(x, gain.toFloat(), bias.toFloat()).dataSync();
+        layerNorm(x, gain, bias)
+          .dataSync()
+          .forEach((y, i) => assert.ok(Math.abs(y - expected[i]) < 1e-5, `${y}, ${expected[i]}`));
+      });
+    });
+
     it("says what does not fit", () => {
       tf.tidy(() => {
         assert.throws(
