@@ -45,6 +45,8 @@ export function register(program: Command): void {
       const count = Number(rounds);
       if (!Number.isSafeInteger(count) || count < 1)
         throw new Error(`--rounds: expected a positive integer, got "${rounds}"`);
+      // Before the hour of work, not after it.
+      for (const folder of [figure, out && path.dirname(out)]) if (folder) await mkdir(folder, { recursive: true });
       const report = await bench({
         rounds: count,
         contenders: named("--only", "contender", only, contenderNames),
@@ -58,7 +60,6 @@ export function register(program: Command): void {
       if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
       if (out) await writeFile(out, `${JSON.stringify(report, undefined, 2)}\n`);
       if (figure) {
-        await mkdir(path.resolve(figure), { recursive: true });
         const files = await writeFigure(costFigure(report), path.resolve(figure));
         process.stderr.write(`drawn: ${files.join(", ")}\n`);
       }

@@ -153,7 +153,10 @@ function contestant(
     ask(request) {
       if (ended !== undefined) return Promise.resolve({ error: ended });
       return new Promise((resolve) => {
-        const timer = setTimeout(() => waiting?.({ error: `no answer in ${patience / 60_000} minutes` }), patience);
+        const timer = setTimeout(() => {
+          end(`no answer in ${patience / 60_000} minutes`);
+          child.kill(); // or what it says later would be taken for the answer to something else
+        }, patience);
         waiting = (answer) => {
           clearTimeout(timer);
           waiting = undefined;

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { repositoryRoot } from "../../src/workbook/paths";
 
@@ -21,11 +23,15 @@ describe("workbook bench", () => {
     });
   }
 
-  it("prints what it timed, and tells its progress apart", () => {
+  it("prints and writes what it timed, and tells its progress apart", () => {
+    const folder = mkdtempSync(path.join(tmpdir(), "bench-test-"));
+    const file = path.join(folder, "not", "there yet", "report.json");
     const { status, stdout, stderr } = workbook(
-      ...["--rounds", "1", "--only", "wasm 1 thread", "--tasks", "advice-generation", "--json"],
+      ...["--rounds", "1", "--only", "wasm 1 thread", "--tasks", "advice-generation", "--json", "--out", file],
     );
     assert.equal(status, 0, stderr);
+    assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), JSON.parse(stdout));
+    rmSync(folder, { recursive: true });
     assert.match(stderr, /advice-generation/);
     const { rows } = JSON.parse(stdout) as { rows: { task: string; median: number }[] };
     assert.deepEqual(
