@@ -11,23 +11,35 @@ function mebibytes(text: string | undefined): number | undefined {
   return value;
 }
 
-/** Runs the kernel by a command line: the connection file, and options. */
-export async function main(args: readonly string[]): Promise<void> {
-  // Whoever reads our log may be gone; that must not end the kernel before it has stopped its child.
-  process.stderr.on("error", () => {});
+const usage = "Usage: node main.cjs [--history FILE] [--memory-limit MIB] CONNECTION_FILE";
+
+function readArguments(args: readonly string[]): {
+  connectionFile: string;
+  historyFile?: string;
+  memoryLimit?: number;
+} {
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
       options: { history: { type: "string" }, "memory-limit": { type: "string" } },
     });
-    if (positionals.length !== 1)
-      throw new Error(
-        `expected one connection file, got ${positionals.length}. Usage: main.cjs [--history FILE] [--memory-limit MIB] CONNECTION_FILE`,
-      );
+    if (positionals.length !== 1) throw new Error(`expected one connection file, got ${positionals.length}`);
     const memoryLimit = mebibytes(values["memory-limit"]);
+    return { connectionFile: positionals[0], historyFile: values.history, memoryLimit };
+  } catch (error) {
+    throw new Error(`${(error as Error).message}. ${usage}`);
+  }
+}
+
+/** Runs the kernel by a command line: the connection file, and options. Ends the process when the kernel ends. */
+export async function main(args: readonly string[]): Promise<void> {
+  // Whoever reads our log may be gone; that must not end the kernel before it has stopped its child.
+  process.stderr.on("error", () => {});
+  try {
+    const { connectionFile, historyFile, memoryLimit } = readArguments(args);
     const startChild = () => new ChildProcess({ cwd: process.cwd(), memoryLimit });
-    process.exit(await runKernel({ connectionFile: positionals[0], startChild, historyFile: values.history }));
+    process.exit(await runKernel({ connectionFile, startChild, historyFile }));
   } catch (error) {
     log((error as Error).message);
     process.exit(1);

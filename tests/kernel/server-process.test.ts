@@ -150,6 +150,21 @@ describe("kernel/run-kernel: the protocol process", () => {
     assert.match(second.output, /child stopped/);
   });
 
+  it("refuses arguments that it does not know, with those that it does", async () => {
+    for (const [args, expected] of [
+      [[], /expected one connection file, got 0/],
+      [["--speed", "9", file], /--speed/],
+      [["--memory-limit", "much", file], /expected a whole number of MiB, at least 64, got "much"/],
+    ] as const) {
+      const main = path.join(root, "src/kernel/main.cjs");
+      const program = new Program(spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] }));
+      programs.push(program);
+      assert.equal(await program.exited, 1);
+      assert.match(program.output, expected);
+      assert.match(program.output, /Usage: .*--history FILE.*--memory-limit MIB.*CONNECTION_FILE/);
+    }
+  });
+
   it("checks the signature only where there is a key, and says so when there is none", async () => {
     connection = { ...connection, key: "" };
     writeFileSync(file, JSON.stringify(connection));

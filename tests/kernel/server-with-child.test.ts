@@ -166,6 +166,28 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
       assert.equal(transient("update_display_data", second.iopub)?.display_id, id);
     });
 
+    it("asks the reader for input, refuses where nobody is there, and stops waiting at an interrupt", async () => {
+      const code = 'const name = await input("Your name? ");\nconsole.log(`Hello ${name}`);';
+      client.onInput = ({ content }) => (content.prompt === "Your name? " ? "Grüße 😀" : "wrong prompt");
+      assert.equal(streamText((await client.execute(code, { allow_stdin: true })).iopub), "Hello Grüße 😀\n");
+      assert.equal((await client.execute(code, { allow_stdin: false })).reply.content.status, "error");
+      client.onInput = undefined;
+      const id = client.send("shell", "execute_request", executeContent(code, { allow_stdin: true }));
+      const asked = () => client.messages.filter(({ type }) => type === "input_request").length;
+      assert.ok(await client.until(() => asked() === 2, 10));
+      await client.request("control", "interrupt_request", {}, 10);
+      assert.equal((await client.answer(id, 10)).reply.content.status, "error");
+      assert.equal(await value("2 + 2"), "4");
+    });
+
+    it("clears output between what is printed before and after", async () => {
+      const { iopub } = await client.execute('console.log("old"); clearOutput(true); console.log("new");');
+      assert.deepEqual(
+        iopub.map(({ type, content }) => content.text ?? content.wait ?? type),
+        ["status", "execute_input", "old\n", true, "new\n", "status"],
+      );
+    });
+
     it("aborts what was queued behind an error, and nothing else", async () => {
       const failing = client.send("shell", "execute_request", executeContent('throw new Error("stop");'));
       const queued = client.send("shell", "execute_request", executeContent('console.log("not run");'));
