@@ -30,25 +30,30 @@ export function tokenLogProbs(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor 
 export function tokenLogProbsPlain(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
   return tf.tidy(() => {
     const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
-    return tf.logSoftmax(logits).mul(hot).sum(-1);
+    return pick(tf.logSoftmax(logits), hot);
   });
 }
 
 function closedForm(logits: tf.Tensor, targets: tf.Tensor): tf.Tensor {
-  const pick = tf.customGrad((...args) => {
+  const logProb = tf.customGrad((...args) => {
     const [logits, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc];
     const logProbs = tf.logSoftmax(logits);
     const hot = oneHot(targets, logits.shape[logits.shape.length - 1]);
     save([logProbs, hot]);
     return {
-      value: logProbs.mul(hot).sum(-1),
+      value: pick(logProbs, hot),
       gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
         const [logProbs, hot] = saved;
         return hot.sub(logProbs.exp()).mul(dy.expandDims(-1));
       },
     };
   });
-  return pick(logits);
+  return logProb(logits);
+}
+
+/** The numbers where `hot` is 1. Not their product: 0·(−∞), of an impossible token that did not come, is no number. */
+function pick(logProbs: tf.Tensor, hot: tf.Tensor): tf.Tensor {
+  return tf.where(hot.cast("bool"), logProbs, tf.zerosLike(logProbs)).sum(-1);
 }
 
 /** [...] int32 → [..., size] float32. The wasm backend of tfjs 4.22 returns zeros when asked for float32 directly. */

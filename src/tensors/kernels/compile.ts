@@ -11,8 +11,8 @@ export const kernelModules = ["wide", "relaxed", "simd"] as const;
 export type KernelModule = (typeof kernelModules)[number];
 
 /**
- * The versions of Node on which all tests have run with joined vectors. The engine's flag for it is experimental: on another
- * version it may do nothing (as on 22), or worse.
+ * The versions of Node on which the kernels' tests have run with joined vectors; CI repeats them on 24 and 26. The engine's
+ * flag for it is experimental: on another version it may do nothing (as on 22), or worse.
  */
 export const versionsThatJoin = [24, 25, 26];
 

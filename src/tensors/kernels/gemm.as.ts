@@ -113,18 +113,18 @@ export function multiplyStrips(
 }
 
 /**
- * C = A·B, or C += A·B with `accumulate`, of sizes [m, k] and [k, n]; any strides in A and B (a transpose is an exchange
- * of them), C by rows.
+ * C = A·B of sizes [m, k] and [k, n], C by rows, A and B by rows or by columns: of their two strides one is 1, and a
+ * transpose is an exchange of them.
  */
 export function gemm(
   a: usize, aRow: usize, aColumn: usize, b: usize, bRow: usize, bColumn: usize, c: usize, cRow: usize,
-  m: i32, n: i32, k: i32, accumulate: bool, scratch: usize,
+  m: i32, n: i32, k: i32, scratch: usize,
 ): void {
   const edge = scratch;
   const strips = edge + edgeBytes;
   const copiedRows = strips + stripsBytes;
   const cRowBytes = cRow << 2;
-  if (k == 0 && !accumulate) {
+  if (k == 0) {
     for (let i = 0; i < m; i++) memory.fill(c + <usize>i * cRowBytes, 0, <usize>n << 2);
     return;
   }
@@ -132,7 +132,7 @@ export function gemm(
   for (let column = 0; column < n; column += blockColumns) {
     const columns = min(blockColumns, n - column);
     for (let depth = 0; depth < k; depth += blockDepth) {
-      const first = depth == 0 && !accumulate;
+      const first = depth == 0;
       const depths = min(blockDepth, k - depth);
       const bBlock = b + ((<usize>depth * bRow + <usize>column * bColumn) << 2);
       packStrips(bBlock, bRow, bColumn, depths, columns, strips, !direct);
@@ -142,8 +142,7 @@ export function gemm(
         let aStride = aRow << 2;
         if (aColumn != 1) {
           aStride = <usize>(depths + rowPadding) << 2;
-          if (aRow == 1) transposePlane(aBlock, aColumn << 2, depths, rows, copiedRows, aStride);
-          else copyStrided(aBlock, aRow, aColumn, rows, depths, copiedRows, aStride);
+          transposePlane(aBlock, aColumn << 2, depths, rows, copiedRows, aStride);
           aBlock = copiedRows;
         }
         const cBlock = c + <usize>row * cRowBytes + (<usize>column << 2);
@@ -157,25 +156,13 @@ export function gemm(
   }
 }
 
-/** Neither rows nor columns contiguous. */
-function copyStrided(
-  from: usize, rowStride: usize, columnStride: usize, rows: i32, columns: i32, to: usize, toRow: usize,
-): void {
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      const value = load<f32>(from + ((<usize>i * rowStride + <usize>j * columnStride) << 2));
-      store<f32>(to + <usize>i * toRow + (<usize>j << 2), value);
-    }
-  }
-}
-
 /** `batch` products into C [batch, m, n] with rows `cRow` apart; the strides between matrices are in floats, 0 where one matrix serves all. */
 export function batchGemm(
   batch: i32, a: usize, aBatch: usize, aRow: usize, aColumn: usize, b: usize, bBatch: usize, bRow: usize, bColumn: usize,
   c: usize, cRow: usize, m: i32, n: i32, k: i32, scratch: usize,
 ): void {
   for (let i = 0; i < batch; i++) {
-    gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, m, n, k, false, scratch);
+    gemm(a, aRow, aColumn, b, bRow, bColumn, c, cRow, m, n, k, scratch);
     a += aBatch << 2;
     b += bBatch << 2;
     c += (<usize>m * cRow) << 2;

@@ -46,6 +46,8 @@ export class Threads {
   private readonly workers: Worker[];
   private readonly numbers: ReadonlyMap<string, number>;
   private job = 0;
+  /** A thread ended or hangs, inside a call or not: from then on the main thread does everything. */
+  private broken = false;
 
   /**
    * @param count of all threads, the main one included.
@@ -65,14 +67,20 @@ export class Threads {
         env: {},
       });
       worker.unref();
-      // Without it the others, or at last the main thread alone, do all of the work.
-      worker.on("error", (error) => process.emitWarning(`a thread of the kernels ended: ${String(error)}`));
+      worker.on("error", (error) => {
+        this.broken = true;
+        process.emitWarning(`a thread of the kernels ended, and the main one does all from now on: ${String(error)}`);
+      });
       return worker;
     });
   }
 
   /** Runs the calls, in any order and at the same time; `scratch` has the address of work space for each thread. */
   run(calls: readonly KernelCall[], scratch: readonly number[]): void {
+    if (this.broken) {
+      for (const call of calls) runCall(this.functions, call, scratch[0]);
+      return;
+    }
     for (let start = 0; start < calls.length; start += mostCalls) {
       this.runJob(calls.slice(start, start + mostCalls), scratch);
     }
@@ -81,7 +89,7 @@ export class Threads {
   /** Ends the threads. They touch the heap no more when this returns. */
   stop(): void {
     try {
-      this.settle(); // an interrupted job may still be on
+      if (!this.broken) this.settle(); // an interrupted job may still be on
     } finally {
       for (const worker of this.workers) void worker.terminate();
     }
@@ -127,6 +135,7 @@ export class Threads {
       if (finished === claims) return;
       if (look < layout.looks) continue;
       if (Atomics.wait(words, layout.finished, finished, patience) === "timed-out") {
+        this.broken = true;
         throw new Error(`a thread of the kernels did not finish in ${patience / 1000} s; restart the process`);
       }
     }

@@ -7,7 +7,7 @@
  */
 
 /** Rows of the tallest tile. */
-export const tileRows: i32 = isDefined(WIDE) ? 5 : isDefined(RELAXED) ? 6 : 5;
+export const tileRows: i32 = isDefined(RELAXED) && !isDefined(WIDE) ? 6 : 5;
 /** Columns of every tile: two vectors. */
 export const tileColumns: i32 = 8;
 
@@ -59,8 +59,8 @@ function tileOf(
 }
 
 /**
- * Two such tiles side by side, the second one's strip at `right`: 6 × 16, for a compiler that joins each pair of 128-bit
- * vectors into one of 256 bits, and then has just enough registers for it.
+ * Two such tiles side by side, the second one's strip at `right`: up to 5 × 16, for a compiler that joins each pair of
+ * 128-bit vectors into one of 256 bits, and then has just enough registers for it.
  */
 // @ts-ignore: decorator
 @inline
@@ -68,18 +68,17 @@ function pairOf(
   rows: i32, k: i32, a: usize, aRow: usize, aStep: usize, b: usize, right: usize, bRow: usize, c: usize, cRow: usize,
   first: bool,
 ): void {
-  let a0 = a, a1 = a + aRow, a2 = a + 2 * aRow, a3 = a + 3 * aRow, a4 = a + 4 * aRow, a5 = a + 5 * aRow;
-  let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0, l4 = l0, l5 = l0;
-  let h0 = l0, h1 = l0, h2 = l0, h3 = l0, h4 = l0, h5 = l0;
-  let m0 = l0, m1 = l0, m2 = l0, m3 = l0, m4 = l0, m5 = l0;
-  let n0 = l0, n1 = l0, n2 = l0, n3 = l0, n4 = l0, n5 = l0;
+  let a0 = a, a1 = a + aRow, a2 = a + 2 * aRow, a3 = a + 3 * aRow, a4 = a + 4 * aRow;
+  let l0 = f32x4.splat(0), l1 = l0, l2 = l0, l3 = l0, l4 = l0;
+  let h0 = l0, h1 = l0, h2 = l0, h3 = l0, h4 = l0;
+  let m0 = l0, m1 = l0, m2 = l0, m3 = l0, m4 = l0;
+  let n0 = l0, n1 = l0, n2 = l0, n3 = l0, n4 = l0;
   if (!first) {
     l0 = v128.load(c); h0 = v128.load(c, 16); m0 = v128.load(c, 32); n0 = v128.load(c, 48);
     if (rows > 1) { l1 = v128.load(c + cRow); h1 = v128.load(c + cRow, 16); m1 = v128.load(c + cRow, 32); n1 = v128.load(c + cRow, 48); }
     if (rows > 2) { l2 = v128.load(c + 2 * cRow); h2 = v128.load(c + 2 * cRow, 16); m2 = v128.load(c + 2 * cRow, 32); n2 = v128.load(c + 2 * cRow, 48); }
     if (rows > 3) { l3 = v128.load(c + 3 * cRow); h3 = v128.load(c + 3 * cRow, 16); m3 = v128.load(c + 3 * cRow, 32); n3 = v128.load(c + 3 * cRow, 48); }
     if (rows > 4) { l4 = v128.load(c + 4 * cRow); h4 = v128.load(c + 4 * cRow, 16); m4 = v128.load(c + 4 * cRow, 32); n4 = v128.load(c + 4 * cRow, 48); }
-    if (rows > 5) { l5 = v128.load(c + 5 * cRow); h5 = v128.load(c + 5 * cRow, 16); m5 = v128.load(c + 5 * cRow, 32); n5 = v128.load(c + 5 * cRow, 48); }
   }
   for (; k > 0; k--) {
     const low = v128.load(b), high = v128.load(b, 16), low2 = v128.load(right), high2 = v128.load(right, 16);
@@ -103,20 +102,15 @@ function pairOf(
       x = v128.load32_splat(a4); a4 += aStep;
       l4 = multiplyAdd(l4, x, low); h4 = multiplyAdd(h4, x, high); m4 = multiplyAdd(m4, x, low2); n4 = multiplyAdd(n4, x, high2);
     }
-    if (rows > 5) {
-      x = v128.load32_splat(a5); a5 += aStep;
-      l5 = multiplyAdd(l5, x, low); h5 = multiplyAdd(h5, x, high); m5 = multiplyAdd(m5, x, low2); n5 = multiplyAdd(n5, x, high2);
-    }
   }
   v128.store(c, l0); v128.store(c, h0, 16); v128.store(c, m0, 32); v128.store(c, n0, 48);
   if (rows > 1) { v128.store(c + cRow, l1); v128.store(c + cRow, h1, 16); v128.store(c + cRow, m1, 32); v128.store(c + cRow, n1, 48); }
   if (rows > 2) { v128.store(c + 2 * cRow, l2); v128.store(c + 2 * cRow, h2, 16); v128.store(c + 2 * cRow, m2, 32); v128.store(c + 2 * cRow, n2, 48); }
   if (rows > 3) { v128.store(c + 3 * cRow, l3); v128.store(c + 3 * cRow, h3, 16); v128.store(c + 3 * cRow, m3, 32); v128.store(c + 3 * cRow, n3, 48); }
   if (rows > 4) { v128.store(c + 4 * cRow, l4); v128.store(c + 4 * cRow, h4, 16); v128.store(c + 4 * cRow, m4, 32); v128.store(c + 4 * cRow, n4, 48); }
-  if (rows > 5) { v128.store(c + 5 * cRow, l5); v128.store(c + 5 * cRow, h5, 16); v128.store(c + 5 * cRow, m5, 32); v128.store(c + 5 * cRow, n5, 48); }
 }
 
-/** Two tiles of 1 to `tileRows` rows side by side. */
+/** Two tiles of 1 to 5 rows side by side; where vectors are joined, the tallest tile has 5. */
 export function tilePair(
   rows: i32, k: i32, a: usize, aRow: usize, aStep: usize, b: usize, right: usize, bRow: usize, c: usize, cRow: usize,
   first: bool,
@@ -126,8 +120,7 @@ export function tilePair(
     case 2: pairOf(2, k, a, aRow, aStep, b, right, bRow, c, cRow, first); break;
     case 3: pairOf(3, k, a, aRow, aStep, b, right, bRow, c, cRow, first); break;
     case 4: pairOf(4, k, a, aRow, aStep, b, right, bRow, c, cRow, first); break;
-    case 5: pairOf(5, k, a, aRow, aStep, b, right, bRow, c, cRow, first); break;
-    default: pairOf(6, k, a, aRow, aStep, b, right, bRow, c, cRow, first);
+    default: pairOf(5, k, a, aRow, aStep, b, right, bRow, c, cRow, first);
   }
 }
 
@@ -141,7 +134,7 @@ export function tile(
     case 3: tileOf(3, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
     case 4: tileOf(4, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
     case 5: tileOf(5, k, a, aRow, aStep, b, bRow, c, cRow, first); break;
-    default: if (isDefined(RELAXED)) tileOf(6, k, a, aRow, aStep, b, bRow, c, cRow, first);
+    default: if (tileRows == 6) tileOf(6, k, a, aRow, aStep, b, bRow, c, cRow, first);
   }
 }
 
