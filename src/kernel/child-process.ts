@@ -12,7 +12,7 @@ export interface ChildProcessOptions {
   memoryLimit?: number;
   /**
    * Keep a second process ready, so that a restart takes no time. It has loaded the compiler and nothing of the user's, and
-   * costs its memory (about 150 MB). Default true.
+   * costs memory (about 200 MB). Default true.
    */
   spare?: boolean;
   /** Milliseconds that an interrupted cell has to stop, before the process is restarted. Default 2000. */
@@ -77,6 +77,11 @@ export class ChildProcess implements Child {
   /** Process ids, for tests and measurements. */
   get pids(): { current: number | undefined; spare: number | undefined } {
     return { current: this.current.pid, spare: this.spare?.pid };
+  }
+
+  /** Whether a restart would find a process that takes cells at once. */
+  get spareReady(): boolean {
+    return this.spare?.ready !== undefined;
   }
 
   send(message: ToChild): void {
@@ -153,6 +158,8 @@ export class ChildProcess implements Child {
     clearTimeout(this.spareTimer);
     this.settleReady.reject(new Error("The kernel was stopped before it was ready."));
     this.spare?.kill();
+    // Before it is ready it has nothing to end well.
+    if (!this.current.ready) this.current.kill();
     this.current.hangUp();
     const timer = setTimeout(() => this.current.kill(), endPatience);
     await this.until(() => this.lives.size === 0);

@@ -5,7 +5,7 @@ import type { Failure } from "./messages";
 const lost = "A new one has been started: variables and imports are gone, files are kept; run the cells from the top.";
 
 /** Lines of a crash's own report that the reader gets to see. */
-const reported = 12;
+const reported = 30;
 
 export function failureOfEnd(end: LifeEnd, { memoryLimit }: { memoryLimit: number }): Failure {
   const { code, signal, tail, wasReady } = end;

@@ -115,8 +115,19 @@ export class Life {
     this.control.end();
   }
 
+  /** Ends it at once, with the processes that its cells have started. */
   kill(): void {
-    if (!this.ended) this.process.kill("SIGKILL");
+    if (this.ended) return;
+    this.killGroup();
+    this.process.kill("SIGKILL");
+  }
+
+  private killGroup(): void {
+    try {
+      if (this.pid !== undefined && process.platform !== "win32") process.kill(-this.pid, "SIGKILL");
+    } catch {
+      // Nobody is left in it.
+    }
   }
 
   private listen(): void {
@@ -151,7 +162,8 @@ export class Life {
       this.events.end(this.ended);
     };
     child.once("exit", (code, signal) => {
-      // Processes that it started may hold its streams open for ever.
+      // Processes that it started would go on without anybody to see them, and hold its streams open.
+      this.killGroup();
       const timer = setTimeout(() => finish(code, signal), lastWords);
       void read.then(() => {
         clearTimeout(timer);

@@ -55,7 +55,8 @@ function goHard(number, cell) {
 
 /** Until the main thread has come round to its messages: stops what it is doing. */
 function breakIn(number) {
-  if (current.number !== number || Atomics.load(words, at.heard) >= number) return;
+  if (current.number !== number) return;
+  if (Atomics.load(words, at.heard) >= number) return leave(number);
   if (!session) {
     session = new Session();
     session.connectToMainThread();
@@ -75,4 +76,13 @@ function breakIn(number) {
     Atomics.store(words, at.posted, 1);
   }
   current.timer = setTimeout(() => breakIn(number), 5);
+}
+
+/** Lets go of the inspector: Node, when it exits, would wait for us and say so. */
+function leave(number) {
+  if (probing) current.timer = setTimeout(() => breakIn(number), 5);
+  else if (session) {
+    session.disconnect();
+    session = undefined;
+  }
 }
