@@ -1,5 +1,6 @@
 import path from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type KernelKind, kernelKinds } from "../kernel/client";
 import { parameterValue, type ParameterValue, parseSetting } from "../workbook/parameters";
 import { shownPath, type Workspace, workspaceAt } from "../workbook/paths";
 import { inParallel, shareCores } from "../workbook/pool";
@@ -24,6 +25,7 @@ interface RunCommandOptions {
   json?: boolean;
   cellTimeout: number;
   jobs: number;
+  kernel: KernelKind;
 }
 
 /** An argument that must be a number above zero, and a whole one where `whole`. */
@@ -54,7 +56,7 @@ export function separateSettings(
 export function register(program: Command): void {
   program
     .command("run")
-    .description("execute notebooks cell by cell through the tslab kernel and write what comes of it")
+    .description("execute notebooks cell by cell in the course's TypeScript kernel and write what comes of it")
     .argument("[notebooks...]", "numbers (07), names or paths; all in order when none is given")
     .option("--set <name=value>", "set a parameter of the notebook, such as beta=0.3; may be repeated", collect)
     .option("--seed <n>", "short for --set seed=<n>")
@@ -64,6 +66,11 @@ export function register(program: Command): void {
     .option("--json", "print {notebook, parameters, seconds, results} on stdout; a list when there are several")
     .option("--cell-timeout <s>", "seconds a cell may take", positive(false), 900)
     .option("--jobs <n>", "notebooks to run at the same time", positive(true), 1)
+    .addOption(
+      new Option("--kernel <kernel>", "run in the course's own kernel or in stock tslab")
+        .choices(kernelKinds)
+        .default("workbook"),
+    )
     .addHelpText(
       "after",
       "\nWithout --out, a plain run updates the notebook in place; a run with parameters goes to .cache/runs/<name>-<parameters>/.",
@@ -133,6 +140,7 @@ async function runCommand(words: string[], options: RunCommandOptions, workspace
         cellTimeout: options.cellTimeout,
         signal,
         killSignal,
+        kernel: options.kernel,
       };
       try {
         const summary = await runFile(run, workspace, (event) => progress.event(loaded.name, event));

@@ -5,10 +5,17 @@ import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
+import { kernelEntry } from "./kernelspec";
 import { type Channel, type ConnectionInfo, decodeMessage, encodeMessage, type KernelMessage } from "./wire";
+
+/** Our kernel, or stock tslab. */
+export const kernelKinds = ["workbook", "tslab"] as const;
+export type KernelKind = (typeof kernelKinds)[number];
 
 /** How to start a kernel. */
 export interface KernelOptions {
+  /** Default: our own. */
+  kernel?: KernelKind;
   /** Working folder of the kernel: imports are resolved from here, and relative paths in cells mean this folder. */
   cwd: string;
   /** Environment of the kernel; the default is this process's own. */
@@ -54,9 +61,27 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** What Node is told to start a kernel with a connection file; `folder` is the client's, for what it reads of tslab. */
+const launches: Record<
+  KernelKind,
+  (file: string, folder: string) => { args: string[]; env: NodeJS.ProcessEnv; stdio: "pipe"[] }
+> = {
+  // Our kernel ends when the process named by this variable, which Jupyter sets too, has ended.
+  workbook: (file) => ({ args: [kernelEntry, file], env: { JPY_PARENT_PID: String(process.pid) }, stdio: [] }),
+  tslab: (file, folder) => {
+    const bin = path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
+    const args = ["--require", path.join(__dirname, "tslab-output.cjs"), bin, "kernel", "--config-path", file];
+    // Descriptor 3 tells it of our end.
+    return { args, env: { WORKBOOK_EMITTED: folder, WORKBOOK_LIFELINE: "3" }, stdio: ["pipe"] };
+  },
+};
+
+/** Seconds between a reply and the `idle` that follows it, beyond which `idle` was sent before our subscription came. */
+const idleAfterReply = 0.1;
+
 /**
- * A running stock tslab kernel and the four things a runner needs of it: execute, interrupt, shut down, and the news
- * of its death. Messages go over raw ZeroMQ sockets; no Python and no Jupyter server take part.
+ * A running kernel, ours or stock tslab, and the four things a runner needs of it: execute, interrupt, shut down, and the
+ * news of its death. Messages go over raw ZeroMQ sockets; no Python and no Jupyter server take part.
  */
 export class Kernel {
   /** Resolves, never rejects, when the process has ended. */
@@ -70,6 +95,7 @@ export class Kernel {
   private cellsEmitted = 0;
 
   private constructor(
+    readonly kind: KernelKind,
     private readonly process: ChildProcess,
     private readonly connection: ConnectionInfo,
     private readonly folder: string,
@@ -101,13 +127,13 @@ export class Kernel {
   }
 
   /**
-   * Starts tslab from our own node_modules and waits until both its shell and its iopub channel answer, so that no
-   * output of the first cell can be missed.
+   * Starts a kernel of this clone (tslab from our own node_modules) and waits until both its shell and its iopub channel
+   * answer, so that no output of the first cell can be missed.
    *
    * @throws KernelDied when the process ends before it is ready; Error when it is not ready in time.
    */
   static async start(options: KernelOptions): Promise<Kernel> {
-    const { cwd, env = process.env, startTimeout = 60, signal } = options;
+    const { kernel: kind = "workbook", cwd, env = process.env, startTimeout = 60, signal } = options;
     if (!existsSync(cwd)) throw new Error(`Kernel.start: the working folder ${cwd} does not exist`);
     signal?.throwIfAborted();
     const { Dealer, Subscriber } = await import("zeromq");
@@ -122,37 +148,30 @@ export class Kernel {
       stdin_port: stdinPort,
       control_port: controlPort,
       hb_port: heartbeatPort,
-      kernel_name: "tslab",
+      kernel_name: kind,
     };
     const folder = mkdtempSync(path.join(tmpdir(), "workbook-kernel-"));
     const file = path.join(folder, "connection.json");
     writeFileSync(file, JSON.stringify(connection), { mode: 0o600 });
-    const tslab = path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
-    // A process group of its own keeps a terminal's Ctrl-C from reaching the kernel twice; descriptor 3 tells it of our end.
-    const child = spawn(
-      process.execPath,
-      ["--require", path.join(__dirname, "tslab-output.cjs"), tslab, "kernel", "--config-path", file],
-      {
-        cwd,
-        env: { ...env, WORKBOOK_EMITTED: folder, WORKBOOK_LIFELINE: "3" },
-        stdio: ["ignore", "pipe", "pipe", "pipe"],
-        detached: true,
-      },
-    );
+    const launch = launches[kind](file, folder);
+    // A process group of its own keeps a terminal's Ctrl-C from reaching the kernel twice.
+    const child = spawn(process.execPath, launch.args, {
+      cwd,
+      env: { ...env, ...launch.env },
+      stdio: ["ignore", "pipe", "pipe", ...launch.stdio],
+      detached: true,
+    });
     const connect = <S extends Dealer | Subscriber>(socket: S, port: number): S => {
       socket.connect(`tcp://127.0.0.1:${port}`);
       return socket;
     };
-    const iopub = connect(new Subscriber({ receiveHighWaterMark: 0, linger: 0 }), iopubPort);
+    // The kernel is not there yet: look for it often.
+    const sockets = { linger: 0, reconnectInterval: 10 };
+    const iopub = connect(new Subscriber({ ...sockets, receiveHighWaterMark: 0 }), iopubPort);
     iopub.subscribe();
-    const kernel = new Kernel(
-      child,
-      connection,
-      folder,
-      connect(new Dealer({ linger: 0 }), shellPort),
-      connect(new Dealer({ linger: 0 }), controlPort),
-      iopub,
-    );
+    const shell = connect(new Dealer(sockets), shellPort);
+    const control = connect(new Dealer(sockets), controlPort);
+    const kernel = new Kernel(kind, child, connection, folder, shell, control, iopub);
     try {
       await kernel.ready(startTimeout, signal);
       return kernel;
@@ -164,10 +183,22 @@ export class Kernel {
 
   private async ready(seconds: number, signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + seconds * 1000;
-    // A subscriber misses what was published before its subscription arrived, so ask again until both channels answer.
-    while (performance.now() < deadline) {
-      signal?.throwIfAborted();
-      if (await this.request("shell", "kernel_info_request", {}, { timeout: 0.25 })) return;
+    let giveUp = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      giveUp = () => reject(signal?.reason);
+      signal?.addEventListener("abort", giveUp, { once: true });
+      if (signal?.aborted) giveUp();
+    });
+    aborted.catch(() => {});
+    try {
+      // A subscriber misses what was published before its subscription arrived, so ask until both channels answer.
+      for (let left = seconds; left > 0; left = (deadline - performance.now()) / 1000) {
+        const asked = this.request("shell", "kernel_info_request", {}, { timeout: left, idleAfterReply });
+        asked.catch(() => {});
+        if (await Promise.race([asked, aborted])) return;
+      }
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
     }
     throw new Error(`The kernel did not answer within ${seconds} s of its start`);
   }
@@ -203,24 +234,33 @@ export class Kernel {
   /**
    * Sends a request and waits for its reply and for `idle`, the last message that it causes.
    *
-   * @returns the reply, or undefined when `timeout` seconds have passed.
+   * @param options.timeout seconds to wait for both.
+   * @param options.idleAfterReply seconds to wait for `idle` when the reply has come.
+   * @returns the reply, or undefined when the time was over.
    * @throws KernelDied when the process ends first.
    */
-  private request(
+  request(
     channel: "shell" | "control",
     type: string,
     content: Record<string, unknown>,
-    { timeout, onSent }: { timeout?: number; onSent?: (id: string) => void } = {},
+    options: { timeout?: number; idleAfterReply?: number; onSent?: (id: string) => void } = {},
   ): Promise<KernelMessage | undefined> {
     return new Promise((resolve, reject) => {
       if (this.exit) return reject(new KernelDied(this.exit));
       let reply: KernelMessage | undefined;
       let idle = false;
       let timer: NodeJS.Timeout | undefined;
+      const limit = (seconds: number | undefined) => {
+        if (seconds === undefined) return;
+        clearTimeout(timer);
+        timer = setTimeout(() => finish(() => resolve(undefined)), seconds * 1000);
+      };
       const stop = this.onMessage((message) => {
         if (message.parentId !== id) return;
-        if (message.channel === channel) reply = message;
-        else if (message.type === "status" && message.content.execution_state === "idle") idle = true;
+        if (message.channel === channel) {
+          reply = message;
+          limit(options.idleAfterReply);
+        } else if (message.type === "status" && message.content.execution_state === "idle") idle = true;
         if (reply && idle) finish(() => resolve(reply));
       });
       const finish = (settle: () => void) => {
@@ -228,10 +268,10 @@ export class Kernel {
         stop();
         settle();
       };
-      if (timeout !== undefined) timer = setTimeout(() => finish(() => resolve(undefined)), timeout * 1000);
+      limit(options.timeout);
       void this.exited.then((exit) => finish(() => reject(new KernelDied(exit))));
       const id = this.send(channel, type, content);
-      onSent?.(id);
+      options.onSent?.(id);
     });
   }
 
@@ -254,14 +294,17 @@ export class Kernel {
     return { status: String(reply.content.status), executionCount: typeof count === "number" ? count : null };
   }
 
-  /** Waits for one turn of the kernel's event loop, in which rejections that nobody handles are reported. */
+  /** Waits for one turn of the event loop that runs the cells, in which rejections that nobody handles are reported. */
   async settle(): Promise<void> {
-    await this.request("shell", "kernel_info_request", {}, { timeout: 5 });
+    // Our kernel answers kernel_info_request in the process that runs no cells.
+    if (this.kind === "workbook") await this.request("shell", "is_complete_request", { code: "" }, { timeout: 5 });
+    else await this.request("shell", "kernel_info_request", {}, { timeout: 5 });
   }
 
   /**
    * The JavaScript that tslab made of the cells executed since the last call: none for a cell that was refused by the
-   * type checker or that holds only types. `name` is the file name by which stack traces call it.
+   * type checker or that holds only types. `name` is the file name by which stack traces call it. Of our own kernel
+   * nothing, since its errors name the cells' own lines.
    */
   emittedSinceLast(): { name: string; javascript: string }[] {
     const found: { name: string; javascript: string }[] = [];
@@ -274,9 +317,11 @@ export class Kernel {
     }
   }
 
-  /** Asks the running cell to stop, as Jupyter does it (SIGINT); the cell's reply tells whether it did. */
+  /** Asks the running cell to stop, as Jupyter does it (tslab: SIGINT); the cell's reply tells whether it did. */
   interrupt(): void {
-    if (!this.exit) this.process.kill("SIGINT");
+    if (this.exit) return;
+    if (this.kind === "tslab") this.process.kill("SIGINT");
+    else this.send("control", "interrupt_request", {});
   }
 
   /**
@@ -295,8 +340,18 @@ export class Kernel {
 
   /** Ends the kernel at once and frees its sockets and files. */
   kill(): void {
-    if (!this.exit) this.process.kill("SIGKILL");
+    if (!this.exit) this.killGroup();
     for (const socket of [this.shell, this.control, this.iopub]) if (!socket.closed) socket.close();
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Kills the kernel with the processes that it started (our kernel runs the cells in one of these). */
+  private killGroup(): void {
+    try {
+      if (process.platform !== "win32" && this.process.pid !== undefined) process.kill(-this.process.pid, "SIGKILL");
+      else this.process.kill("SIGKILL");
+    } catch {
+      this.process.kill("SIGKILL"); // The group is gone, or was never made: the process itself, if it still is.
+    }
   }
 }

@@ -29,7 +29,6 @@ export interface Kernelspec {
   display_name: string;
   language: string;
   interrupt_mode?: "signal" | "message";
-  kernel_protocol_version?: string;
   env?: Record<string, string>;
   metadata?: Record<string, unknown>;
 }
@@ -103,7 +102,6 @@ export function kernelspec(options: { displayName?: string; env?: Record<string,
     display_name: options.displayName ?? kernelDisplayName,
     language: "typescript",
     interrupt_mode: "message",
-    kernel_protocol_version: "5.4",
     env: options.env ?? {},
     metadata: { debugger: false, [mark]: { root: path.resolve(__dirname, "../..") } },
   };

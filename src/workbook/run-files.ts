@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
+import type { KernelKind } from "../kernel/client";
 import { type Notebook, writeNotebook } from "./notebook";
 import { effectiveParameters, type Parameter, type ParameterValue, readParameters, withParameters } from "./parameters";
 import { shownPath, type Workspace } from "./paths";
@@ -29,6 +30,8 @@ export interface FileRun {
   signal?: AbortSignal;
   killSignal?: AbortSignal;
   env?: NodeJS.ProcessEnv;
+  /** Our kernel (the default) or stock tslab. */
+  kernel?: KernelKind;
 }
 
 /** What a run of a notebook file came to; the first four fields are what `--json` prints. */
@@ -113,7 +116,7 @@ export async function runFile(
   workspace: Workspace,
   onEvent: (event: RunEvent) => void = () => {},
 ): Promise<RunSummary> {
-  const { loaded, set, solved, cellTimeout, signal, killSignal, env } = run;
+  const { loaded, set, solved, cellTimeout, signal, killSignal, env, kernel } = run;
   const { name, parameters } = loaded;
   const file = run.file ?? outputFile(name, workspace, { set, solved });
   const notebook = withParameters(
@@ -121,7 +124,8 @@ export async function runFile(
     set,
   );
   const summary = { notebook: name, parameters: effectiveParameters(parameters, set) };
-  for await (const event of runNotebook({ notebook, cwd: workspace.notebooks, cellTimeout, signal, killSignal, env })) {
+  const options = { notebook, cwd: workspace.notebooks, cellTimeout, signal, killSignal, env, kernel };
+  for await (const event of runNotebook(options)) {
     onEvent(event);
     if (event.type !== "done") continue;
     const { seconds, results, failure } = event.result;
@@ -131,7 +135,7 @@ export async function runFile(
   throw new Error(`runFile: the run of ${name} ended without a result`);
 }
 
-/** tslab prints the value of a cell's last expression, which for the injected assignments says nothing new. */
+/** A kernel shows the value of a cell's last expression, which for the injected assignments says nothing new. */
 function withoutEchoes(notebook: Notebook): Notebook {
   const cells = notebook.cells.map((cell) => {
     if (cell.cell_type !== "code" || cell.id !== "injected-parameters") return cell;

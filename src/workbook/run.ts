@@ -1,10 +1,15 @@
-import { Kernel, KernelDied } from "../kernel/client";
-import { type EmittedCell, errorFromStderr, unhandled } from "../kernel/tslab-errors";
+import { Kernel, KernelDied, type KernelKind } from "../kernel/client";
+import type { EmittedCell } from "../kernel/tslab-errors";
 import type { CodeCell, Notebook } from "./notebook";
 import { collectOutputs, namedResults } from "./outputs";
+import { type Ending, kernelFailure, type RunFailure, tslabFailure } from "./run-failures";
+
+export type { RunFailure } from "./run-failures";
 
 /** What to execute, and how. */
 export interface RunOptions {
+  /** Our kernel (the default) or stock tslab. */
+  kernel?: KernelKind;
   /** The notebook to execute, with its parameters injected and, if wanted, its exercises solved. It is not changed. */
   notebook: Notebook;
   /** Working folder of the kernel: that of the notebook, as Jupyter starts it. */
@@ -19,20 +24,6 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** Aborting it kills the kernel at once. */
   killSignal?: AbortSignal;
-}
-
-/** Why a run ended early. */
-export interface RunFailure {
-  kind: "error" | "unhandled-rejection" | "timeout" | "kernel-died" | "interrupted";
-  /** The cell that was running; undefined when none was. */
-  cellId: string | undefined;
-  /** 1-based line in that cell's source, where it is known. */
-  line: number | undefined;
-  ename: string;
-  evalue: string;
-  traceback: string[];
-  /** The cell's source as it was executed. */
-  source: string;
 }
 
 /** The outcome of a run. */
@@ -80,7 +71,12 @@ export async function* runNotebook(options: RunOptions): AsyncGenerator<RunEvent
   for (const cell of cells) Object.assign(cell, { outputs: [], execution_count: null });
   const executed = cells.filter((cell) => cell.source.trim() !== "");
 
-  const kernel = await Kernel.start({ cwd: options.cwd, env: options.env, signal: options.signal });
+  const kernel = await Kernel.start({
+    kernel: options.kernel,
+    cwd: options.cwd,
+    env: options.env,
+    signal: options.signal,
+  });
   const kill = () => kernel.kill();
   options.killSignal?.addEventListener("abort", kill, { once: true });
   const events: RunEvent[] = [];
@@ -128,6 +124,10 @@ async function runCells(
     emit({ type: "output", id: cell.id, kind: message.type, text });
   });
   const emitted: EmittedCell[] = [];
+  const read = (cell: CodeCell, ending: Ending) =>
+    kernel.kind === "tslab"
+      ? tslabFailure(cell, ending, stderr.get(cell) ?? [], emitted)
+      : kernelFailure(cell, ending, cells);
   const interrupted = aborted(options.signal);
   try {
     for (const [at, cell] of cells.entries()) {
@@ -136,7 +136,7 @@ async function runCells(
       const begun = performance.now();
       const ending = await runCell(kernel, cell, options, interrupted, (id) => owners.set(id, cell));
       for (const piece of kernel.emittedSinceLast()) emitted.push({ ...piece, cellId: cell.id, source: cell.source });
-      const failure = failureOf(cell, ending, stderr.get(cell) ?? [], emitted);
+      const failure = read(cell, ending);
       emit({ type: "cell-done", ...position, seconds: (performance.now() - begun) / 1000 });
       if (failure) return failure;
     }
@@ -145,9 +145,6 @@ async function runCells(
     stop();
   }
 }
-
-/** How a cell ended: with a status from the kernel, or cut short by one of three things. */
-type Ending = { status: string } | { cut: "timeout" | "interrupted"; after: number } | { died: KernelDied };
 
 async function runCell(
   kernel: Kernel,
@@ -186,59 +183,4 @@ async function runCell(
   } finally {
     limit.cancel();
   }
-}
-
-/** Reads a cell's ending; a failure is written into the cell as an `error` output, in place of tslab's text for it. */
-function failureOf(
-  cell: CodeCell,
-  ending: Ending,
-  stderr: readonly string[],
-  emitted: readonly EmittedCell[],
-): RunFailure | undefined {
-  const fail = (
-    kind: RunFailure["kind"],
-    error: Omit<RunFailure, "kind" | "cellId" | "source" | "line">,
-    line?: number,
-  ) => {
-    const { ename, evalue, traceback } = error;
-    cell.outputs.push({ output_type: "error", ename, evalue, traceback });
-    return { kind, cellId: cell.id, source: cell.source, ename, evalue, traceback, line };
-  };
-  if ("died" in ending) {
-    const { message } = ending.died;
-    return fail("kernel-died", { ename: "KernelDied", evalue: message.split("\n")[0], traceback: message.split("\n") });
-  }
-  if ("cut" in ending) {
-    // tslab's own words for it say less than ours; what else the cell wrote is kept.
-    const words = stderr.filter((text) => /Interrupted asynchronously|ERR_SCRIPT_EXECUTION_INTERRUPTED/.test(text));
-    removeText(cell, words);
-    const late = `The cell took longer than ${ending.after} s and was stopped. Give it more time with --cell-timeout.`;
-    const evalue = ending.cut === "timeout" ? late : "The run was interrupted in this cell.";
-    const ename = ending.cut === "timeout" ? "CellTimeout" : "Interrupted";
-    return fail(ending.cut, { ename, evalue, traceback: [evalue] });
-  }
-  if (ending.status !== "ok") {
-    const real = cell.outputs.find((output) => output.output_type === "error");
-    if (real) return { kind: "error", cellId: cell.id, source: cell.source, line: undefined, ...real };
-    const { error, taken } = errorFromStderr(stderr, emitted, cell.id);
-    removeText(cell, taken === 0 ? [] : stderr.slice(-taken));
-    return fail("error", error, error.line);
-  }
-  const lost = stderr.find((text) => unhandled.test(text));
-  if (lost === undefined) return undefined;
-  removeText(cell, [lost]);
-  const { error } = errorFromStderr([lost], emitted, cell.id);
-  return fail("unhandled-rejection", error, error.line);
-}
-
-/** Takes texts that became an `error` output out of the cell's stderr streams. */
-function removeText(cell: CodeCell, texts: readonly string[]): void {
-  for (const text of texts)
-    for (const output of cell.outputs) {
-      if (output.output_type !== "stream" || output.name !== "stderr" || !output.text.includes(text)) continue;
-      const at = output.text.lastIndexOf(text);
-      output.text = output.text.slice(0, at) + output.text.slice(at + text.length);
-      break;
-    }
-  cell.outputs = cell.outputs.filter((output) => output.output_type !== "stream" || output.text !== "");
 }

@@ -19,7 +19,7 @@ describe("kernel/client: a real tslab kernel", () => {
   let kernel: Kernel;
   const texts: string[] = [];
   before(async () => {
-    kernel = await Kernel.start({ cwd: tmpdir() });
+    kernel = await Kernel.start({ kernel: "tslab", cwd: tmpdir() });
     kernel.onMessage(({ type, content }) => {
       if (type === "stream") texts.push(String(content.text));
     });
@@ -76,7 +76,7 @@ describe("kernel/client: a real tslab kernel", () => {
     const client = path.resolve(__dirname, "../../src/kernel/client");
     const code = `
       require("tsx/cjs/api").register();
-      require(${JSON.stringify(client)}).Kernel.start({ cwd: ${JSON.stringify(tmpdir())} }).then((kernel) =>
+      require(${JSON.stringify(client)}).Kernel.start({ kernel: "tslab", cwd: ${JSON.stringify(tmpdir())} }).then((kernel) =>
         console.log(kernel.process.pid));`;
     const parent = spawn(process.execPath, ["-e", code], { cwd: __dirname, stdio: ["ignore", "pipe", "inherit"] });
     const [line] = await once(parent.stdout, "data");
