@@ -298,7 +298,11 @@ describe("kernel/child-process: processes end", () => {
       const [line] = (await once(owner.stdout, "data")) as [Buffer];
       pids = Object.values(JSON.parse(line.toString()) as Record<string, number>);
       assert.deepEqual(pids.map(runs), [true, true]);
-      process.kill(-owner.pid!, "SIGINT"); // what Ctrl-C does; the owner has no handler and ends
+      process.kill(-owner.pid!, "SIGINT"); // what Ctrl-C does
+      await once(owner.stdout, "data"); // it has heard
+      await sleep(300);
+      assert.deepEqual(pids.map(runs), [true, true]);
+      owner.kill("SIGKILL");
       await once(owner, "exit");
       for (const deadline = performance.now() + 10_000; pids.some(runs) && performance.now() < deadline;)
         await sleep(50);

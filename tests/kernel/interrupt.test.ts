@@ -136,6 +136,20 @@ describe("kernel/child: interrupt", () => {
     assert.equal((await session.run("3 + 3")).result, "6");
   });
 
+  it("ends a cell by an interrupt that overtakes it", async () => {
+    for (let i = 0; i < 20; i++) {
+      // Busy for less than what would count as a loop, so that cell and interrupt are both there when it looks up.
+      const length = 20 + i;
+      await session.run(
+        `setTimeout(() => { for (const end = performance.now() + ${length}; performance.now() < end; ); }, 5);`,
+      );
+      await sleep(8);
+      const cell = session.start("await new Promise(() => {})");
+      assert.equal((await session.interrupt(cell)).outcome.failure?.ename, "InterruptError");
+    }
+    assert.equal(session.deaths.length, 0);
+  });
+
   it("stops a cell at whatever moment: while it is compiled, starts, or ends", async () => {
     for (let delay = 0; delay < 120; delay += 4) {
       const cell = session.start(`let moment${delay} = 0; while (performance.now() >= 0) { moment${delay}++; }`);
