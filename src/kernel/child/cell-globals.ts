@@ -23,8 +23,11 @@ export function addCellGlobals(): () => void {
     clearOutput: (wait = false) => cell().clear(wait),
     input: (prompt = "", { password = false } = {}) => cell().input(prompt, password),
   };
+  const before = { ...globals };
   Object.assign(globals, added);
   return () => {
-    for (const [name, value] of Object.entries(added)) if (globals[name] === value) delete globals[name];
+    for (const name of Object.keys(added))
+      if (name in before) globals[name] = before[name];
+      else delete globals[name];
   };
 }

@@ -42,6 +42,9 @@ interface Tslab {
   metadata: { getCodeMetadata(code: string): { module?: string; jsx?: boolean } };
 }
 
+/** Calls in a stack trace, the kernel's own few among them. */
+const frames = 40;
+
 /** A cell that is running. */
 interface Run {
   context: CellContext;
@@ -83,7 +86,7 @@ export class Executor {
     this.converter = new CellConverter(options);
     this.languageVersion = this.converter.languageVersion;
     const stackLimit = Error.stackTraceLimit;
-    Error.stackTraceLimit = Math.max(stackLimit, 30);
+    Error.stackTraceLimit = frames;
     this.undo = [connectProcess(), addCellGlobals(), () => void (Error.stackTraceLimit = stackLimit)];
     this.tslab.jupyter.lastWriteDisplayData = (content: DisplayContent, update?: boolean) =>
       (currentCell() ?? this.last)?.display(

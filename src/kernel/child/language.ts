@@ -153,8 +153,9 @@ function signatureHelp(help: ts.SignatureHelpItems | undefined, detail: number, 
   return textOf(all.join("\n") + count, documentation.join("\n\n"), chosen.tags, parts);
 }
 
-/** Messages about a text that goes on: an unterminated template literal or comment. */
-const unterminated = new Set([1160, 1010, 1003]);
+/** TypeScript's numbers for a template literal and a comment that do not end, and for a string, which ends with its line. */
+const unterminated = new Set([1160, 1010]);
+const unterminatedString = 1002;
 
 /**
  * Whether a cell can be run as it is. An error at the end of the text means that something is still to come; two empty
@@ -165,10 +166,9 @@ export function isComplete(compiler: Compiler, code: string): IsCompleteReply {
   const errors = (file as unknown as { parseDiagnostics: ts.DiagnosticWithLocation[] }).parseDiagnostics;
   if (errors.length === 0) return { status: "complete" };
   const end = code.trimEnd().length;
-  const atEnd = ({ start, code: number }: ts.DiagnosticWithLocation): boolean =>
-    start >= end || number === 1160 || number === 1010;
-  if (!errors.some(atEnd) || !errors.every((error) => atEnd(error) || unterminated.has(error.code)))
-    return { status: "invalid" };
+  const goesOn = ({ start, code: number }: ts.DiagnosticWithLocation): boolean =>
+    number !== unterminatedString && (start >= end || unterminated.has(number));
+  if (!errors.every(goesOn)) return { status: "invalid" };
   if (/\n\s*\n\s*$/.test(code)) return { status: "complete" };
   return { status: "incomplete", indent: indentAfter(code) };
 }

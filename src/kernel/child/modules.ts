@@ -192,7 +192,7 @@ export class CellModules {
     this.versions.delete(file);
     // Whoever keeps a list of its children would keep the old module alive.
     for (const other of Object.values(this.fromCell.cache))
-      if (other?.children.includes(module)) other.children.splice(other.children.indexOf(module), 1);
+      if (other?.children?.includes(module)) other.children.splice(other.children.indexOf(module), 1);
   }
 }
 
