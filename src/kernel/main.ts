@@ -11,22 +11,24 @@ function mebibytes(text: string | undefined): number | undefined {
   return value;
 }
 
-const usage = "Usage: node main.cjs [--history FILE] [--memory-limit MIB] CONNECTION_FILE";
+const usage = "Usage: node main.cjs [--history FILE] [--memory-limit MIB] [--no-spare] CONNECTION_FILE";
 
 function readArguments(args: readonly string[]): {
   connectionFile: string;
   historyFile?: string;
   memoryLimit?: number;
+  spare: boolean;
 } {
   try {
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { history: { type: "string" }, "memory-limit": { type: "string" } },
+      options: { history: { type: "string" }, "memory-limit": { type: "string" }, "no-spare": { type: "boolean" } },
     });
     if (positionals.length !== 1) throw new Error(`expected one connection file, got ${positionals.length}`);
     const memoryLimit = mebibytes(values["memory-limit"]);
-    return { connectionFile: positionals[0], historyFile: values.history, memoryLimit };
+    const spare = !values["no-spare"];
+    return { connectionFile: positionals[0], historyFile: values.history, memoryLimit, spare };
   } catch (error) {
     throw new Error(`${(error as Error).message}. ${usage}`);
   }
@@ -37,8 +39,8 @@ export async function main(args: readonly string[]): Promise<void> {
   // Whoever reads our log may be gone; that must not end the kernel before it has stopped its child.
   process.stderr.on("error", () => {});
   try {
-    const { connectionFile, historyFile, memoryLimit } = readArguments(args);
-    const startChild = () => new ChildProcess({ cwd: process.cwd(), memoryLimit });
+    const { connectionFile, historyFile, memoryLimit, spare } = readArguments(args);
+    const startChild = () => new ChildProcess({ cwd: process.cwd(), memoryLimit, spare });
     process.exit(await runKernel({ connectionFile, startChild, historyFile }));
   } catch (error) {
     log((error as Error).message);
