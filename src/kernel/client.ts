@@ -67,7 +67,12 @@ const launches: Record<
   (file: string, folder: string) => { args: string[]; env: NodeJS.ProcessEnv; stdio: "pipe"[] }
 > = {
   // Our kernel ends when the process named by this variable, which Jupyter sets too, has ended.
-  workbook: (file) => ({ args: [kernelEntry, file], env: { JPY_PARENT_PID: String(process.pid) }, stdio: [] }),
+  // A runner starts its own anew if need be, and does without a spare.
+  workbook: (file) => ({
+    args: [kernelEntry, "--no-spare", file],
+    env: { JPY_PARENT_PID: String(process.pid) },
+    stdio: [],
+  }),
   tslab: (file, folder) => {
     const bin = path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
     const args = ["--require", path.join(__dirname, "tslab-output.cjs"), bin, "kernel", "--config-path", file];
