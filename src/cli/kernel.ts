@@ -22,6 +22,7 @@ interface InstallCommandOptions extends PlaceOptions {
   name?: string;
   displayName?: string;
   env?: Record<string, string>;
+  memoryLimit?: number;
   replaceTslab?: boolean;
 }
 
@@ -29,6 +30,12 @@ function variable(text: string, before: Record<string, string> = {}): Record<str
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("expected NAME=VALUE");
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+function mebibytes(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 64) throw new InvalidArgumentError("expected a whole number of MiB from 64");
+  return value;
 }
 
 function dataFolderOf({ user, prefix, sysPrefix }: PlaceOptions): string {
@@ -79,6 +86,7 @@ Examples:
     .option("--name <name>", `the name that notebooks and commands use (default: ${kernelName})`)
     .option("--display-name <text>", `the name in menus (default: ${kernelDisplayName})`)
     .option("--env <NAME=VALUE>", "a variable that Jupyter sets for the kernel; may be repeated", variable)
+    .option("--memory-limit <mib>", "MiB that the notebook's JavaScript objects may take", mebibytes)
     .option(
       "--replace-tslab",
       'install under the name "tslab", so that the course\'s notebooks open with it unasked; a stock spec in the same place comes back with uninstall --name tslab',
@@ -89,13 +97,15 @@ Examples:
 Examples:
   workbook kernel install
   workbook kernel install --prefix ~/venvs/course --display-name "TypeScript (course)"
-  workbook kernel install --name ts-wasm --display-name "TypeScript (wasm)" --env WORKBOOK_THREADS=1`,
+  workbook kernel install --name ts-wasm --display-name "TypeScript (wasm)" --env WORKBOOK_THREADS=1
+  workbook kernel install --memory-limit 8000   after a cell has run out of memory`,
     )
     .action((options: InstallCommandOptions) => {
       const {
         name = options.replaceTslab ? "tslab" : kernelName,
         displayName,
         env,
+        memoryLimit,
         replaceTslab: replaceStock,
       } = options;
       const { folder, done } = installKernelspec({
@@ -103,6 +113,7 @@ Examples:
         name,
         displayName,
         env,
+        memoryLimit,
         replaceStock,
       });
       const words = { installed: "Installed", updated: "Brought up to date:", unchanged: "Already up to date:" }[done];

@@ -95,10 +95,21 @@ export function searchFolders(system: System = thisSystem()): string[] {
   return [...new Set([...given, ...(userFirst ? [user, ...environments] : [...environments, user]), ...shared])];
 }
 
+/** What a spec may set of the kernel that it starts. */
+export interface KernelspecOptions {
+  displayName?: string;
+  /** Variables that Jupyter sets for the kernel. */
+  env?: Record<string, string>;
+  /** MiB that JavaScript objects may take; the default is the kernel's own. */
+  memoryLimit?: number;
+}
+
 /** The spec that starts the kernel of this clone. */
-export function kernelspec(options: { displayName?: string; env?: Record<string, string> } = {}): Kernelspec {
+export function kernelspec(options: KernelspecOptions = {}): Kernelspec {
+  const { memoryLimit } = options;
+  const limit = memoryLimit === undefined ? [] : ["--memory-limit", String(memoryLimit)];
   return {
-    argv: [process.execPath, kernelEntry, "{connection_file}"],
+    argv: [process.execPath, kernelEntry, ...limit, "{connection_file}"],
     display_name: options.displayName ?? kernelDisplayName,
     language: "typescript",
     interrupt_mode: "message",
@@ -136,13 +147,10 @@ function writeChanged(file: string, content: string | Buffer): boolean {
   return true;
 }
 
-export interface InstallOptions {
+export interface InstallOptions extends KernelspecOptions {
   /** Jupyter's data folder to install into: {@link userDataFolder} or {@link prefixDataFolder}. */
   dataFolder: string;
   name?: string;
-  displayName?: string;
-  /** Variables that Jupyter sets for the kernel. */
-  env?: Record<string, string>;
   /** Allows the names `tslab` and `jslab`; a stock spec in the same place is set aside until ours is uninstalled. */
   replaceStock?: boolean;
 }

@@ -56,6 +56,9 @@ describe("workbook kernel", () => {
     assert.match((await run("install")).out, /Already up to date/);
     assert.match((await run("install", "--env", "A=b=c", "--env", "D=")).out, /Brought up to date/);
     assert.deepEqual(JSON.parse(readFileSync(specFile(), "utf8")).env, { A: "b=c", D: "" });
+    await run("install", "--memory-limit", "4096");
+    assert.deepEqual(JSON.parse(readFileSync(specFile(), "utf8")).argv.slice(2, 4), ["--memory-limit", "4096"]);
+    await assert.rejects(run("install", "--memory-limit", "8G"), /whole number of MiB/);
     const { out, exitCode } = await run("list");
     assert.match(out, /^alignment-workbook {2}TypeScript \(alignment workbook\) {2}\//);
     assert.doesNotMatch(out, /WILL NOT START|another clone|hidden/);
