@@ -132,6 +132,25 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
       assert.equal(bad.status, "error");
     });
 
+    it("joins cells and clients by comms", async () => {
+      const opened = await client.execute(
+        'comms.register("double", (comm) => { comm.onMessage = (data) => comm.send({ twice: 2 * data.n }); });\n' +
+          'const mine = comms.open("theirs", { hello: 1 });',
+      );
+      assert.deepEqual(
+        opened.iopub.filter(({ type }) => type === "comm_open").map(({ content }) => content.data),
+        [{ hello: 1 }],
+      );
+      client.send("shell", "comm_open", { comm_id: "c1", target_name: "double", data: {} });
+      const asked = client.send("shell", "comm_msg", { comm_id: "c1", data: { n: 21 } });
+      const answer = () => client.iopubOf(asked).find(({ type }) => type === "comm_msg");
+      assert.ok(await client.until(() => answer() !== undefined, 10));
+      assert.deepEqual(answer()?.content, { comm_id: "c1", data: { twice: 42 } });
+      const { reply } = await client.request("shell", "comm_info_request", { target_name: "double" });
+      assert.deepEqual(reply.content.comms, { c1: { target_name: "double" } });
+      assert.equal((await client.execute("mine.close();")).reply.content.status, "ok");
+    });
+
     it("completes and inspects behind an emoji, and knows complete code", async () => {
       const code = 'const face = "😀"; face.toUpp';
       const completed = await client.request("shell", "complete_request", { code, cursor_pos: [...code].length });

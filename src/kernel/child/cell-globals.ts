@@ -1,5 +1,6 @@
 /** Functions that cells have without importing them, beside Node's: what a notebook can do and a program cannot. */
 import { currentCell, type CellContext } from "./cell-context";
+import { commDeclarations, type CommTargets } from "./comms";
 
 /** Where the compiler finds {@link globalDeclarations}. */
 export const globalsFile = "__kernel__.d.ts";
@@ -9,10 +10,10 @@ export const globalDeclarations = `
 declare function clearOutput(wait?: boolean): void;
 /** Asks the reader of the notebook for a line of text. With \`password\`, it is not shown while it is typed. */
 declare function input(prompt?: string, options?: { password?: boolean }): Promise<string>;
-`;
+${commDeclarations}`;
 
 /** Adds them. @returns takes them away */
-export function addCellGlobals(): () => void {
+export function addCellGlobals(comms: CommTargets | undefined): () => void {
   const cell = (): CellContext => {
     const context = currentCell();
     if (!context) throw new Error("No cell is running.");
@@ -22,6 +23,7 @@ export function addCellGlobals(): () => void {
   const added: Record<string, unknown> = {
     clearOutput: (wait = false) => cell().clear(wait),
     input: (prompt = "", { password = false } = {}) => cell().input(prompt, password),
+    ...(comms && { comms }),
   };
   const before = { ...globals };
   Object.assign(globals, added);

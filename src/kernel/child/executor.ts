@@ -15,6 +15,7 @@ import {
 import { addCellGlobals } from "./cell-globals";
 import { cellScript, type NameAccess } from "./cell-script";
 import { CellTexts } from "./cell-texts";
+import type { CommTargets } from "./comms";
 import { CellConverter, loadCompiler, type ConvertedCell } from "./converter";
 import { declarationsReached } from "./declarations";
 import { displayOf, plainData } from "./display";
@@ -31,6 +32,8 @@ export interface ExecutorOptions {
   cwd: string;
   /** Overrides tsconfig.json's. */
   strict?: boolean;
+  /** What cells find as `comms`, where there is a client to speak to. */
+  comms?: CommTargets;
 }
 
 /** The answer to an expression of `user_expressions`. */
@@ -87,7 +90,7 @@ export class Executor {
     this.languageVersion = this.converter.languageVersion;
     const stackLimit = Error.stackTraceLimit;
     Error.stackTraceLimit = frames;
-    this.undo = [connectProcess(), addCellGlobals(), () => void (Error.stackTraceLimit = stackLimit)];
+    this.undo = [connectProcess(), addCellGlobals(options.comms), () => void (Error.stackTraceLimit = stackLimit)];
     this.tslab.jupyter.lastWriteDisplayData = (content: DisplayContent, update?: boolean) =>
       (currentCell() ?? this.last)?.display(
         { data: plainData(content.data), metadata: content.metadata ?? {} },

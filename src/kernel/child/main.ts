@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import type { Failure, ToChild } from "../messages";
 import { currentCell, InterruptError, type CellOutput } from "./cell-context";
+import { CellComms } from "./comms";
 import { Connection } from "./connection";
 import { Executor } from "./executor";
 import { Inputs } from "./inputs";
@@ -30,6 +31,7 @@ class CellQueue {
   private readonly connection: Connection;
   private readonly executor: Executor;
   private readonly inputs: Inputs;
+  private readonly comms: CellComms;
   private readonly waiting: Execute[] = [];
   private running: RunningCell | undefined;
   private latest: RunningCell | undefined;
@@ -46,7 +48,11 @@ class CellQueue {
     this.inputs = new Inputs(this.connection, () => (this.running ?? this.latest)?.output);
     process.on("uncaughtException", (error) => this.uncaught(error));
     process.on("unhandledRejection", (reason) => this.uncaught(reason));
-    this.executor = Executor.create({ cwd: process.cwd() });
+    this.comms = new CellComms(
+      (message) => this.connection.send(message),
+      () => (this.running ?? this.latest)?.request.id ?? "",
+    );
+    this.executor = Executor.create({ cwd: process.cwd(), comms: this.comms });
     const { version } = createRequire(__filename)("tslab/package.json") as { version: string };
     this.connection.send({ type: "ready", languageVersion: this.executor.languageVersion, tslabVersion: version });
   }
@@ -67,8 +73,9 @@ class CellQueue {
           this.connection.send({ type: "reply", id: message.id, content: this.languageReply(message) });
           break;
         case "commOpen":
-          // As the protocol asks of a side that does not know the target.
-          this.connection.send({ type: "commClose", id: message.id, commId: message.commId, data: {}, metadata: {} });
+        case "commMessage":
+        case "commClose":
+          this.comms.take(message);
           break;
       }
     });
