@@ -2,11 +2,28 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { installKernelspec } from "../../src/kernel/kernelspec";
-import { formatNotebook, type Notebook, readNotebook } from "../../src/workbook/notebook";
+import { codeCell, formatNotebook, type Notebook, readNotebook } from "../../src/workbook/notebook";
 import { withParameters } from "../../src/workbook/parameters";
 import { repositoryRoot, workspaceAt } from "../../src/workbook/paths";
 import { findJupyter, type Jupyter } from "./jupyter";
 import { resultFaults } from "./same-results";
+
+describe("kernel/same-results", () => {
+  const withResults = (results: Record<string, unknown>): Notebook => {
+    const data = { "application/vnd.alignment.results+json": results };
+    const cell = { ...codeCell("c", ""), outputs: [{ output_type: "display_data" as const, data, metadata: {} }] };
+    return { metadata: {}, cells: [cell] };
+  };
+  it("sees a last bit that differs, a result that is missing, and a notebook that has none", () => {
+    const ours = withResults({ kl: 0.3, list: [1, 2] });
+    assert.deepEqual(resultFaults("n", ours, withResults({ list: [1, 2], kl: 0.3 })), []);
+    assert.deepEqual(resultFaults("n", ours, withResults({ kl: 0.1 + 0.2, list: [1, 2] })), [
+      "n: kl is 0.3 and 0.30000000000000004",
+    ]);
+    assert.deepEqual(resultFaults("n", ours, withResults({ kl: 0.3 })), ["n: list is [1,2] and undefined"]);
+    assert.deepEqual(resultFaults("n", withResults({}), withResults({})), ["n: no named results"]);
+  });
+});
 
 describe("a course notebook, executed by jupyter nbconvert", function () {
   this.timeout(300_000);

@@ -129,10 +129,12 @@ def error():
 
 @step
 def cells_queued_behind_an_error():
-    failing, waiting = client.execute("throw new Error('stop')"), client.execute("console.log('no')")
+    # The first must not end before the second has come.
+    later = "await new Promise((go) => setTimeout(go, 500)); "
+    failing, waiting = client.execute(later + "throw new Error('stop')"), client.execute("console.log('no')")
     assert reply_to(failing)["status"] == "error"
     assert reply_to(waiting)["status"] == "aborted"
-    failing, waiting = client.execute("throw new Error('go on')", stop_on_error=False), client.execute("1")
+    failing, waiting = client.execute(later + "throw new Error('go on')", stop_on_error=False), client.execute("1")
     assert reply_to(failing)["status"] == "error"
     assert reply_to(waiting)["status"] == "ok"
 
