@@ -224,7 +224,7 @@ def interrupted(start, code):
     errors = [m["content"]["ename"] for m in output_of(request) if m["msg_type"] == "error"]
     assert len(errors) == 1, errors
     assert result("kept + 1") == "42"
-    steps.setdefault("seconds", {})[code] = round(took, 3)
+    steps.setdefault("seconds", {})[f"{start} {code}".strip()] = round(took, 3)
     # What it left must not print any more.
     time.sleep(0.3)
     try:
