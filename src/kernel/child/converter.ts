@@ -134,7 +134,8 @@ export class CellConverter {
     return {
       cell: {
         javascript: this.emitted,
-        declarations: declOutput,
+        // The compiler's text is a rope of its tokens, many times its size; this is a string.
+        declarations: Buffer.from(declOutput).toString(),
         lastExpression: lastExpressionVar,
         virtualModules: sideOutputs,
       },

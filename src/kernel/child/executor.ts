@@ -268,7 +268,8 @@ export class Executor {
   private adoptNames(run: Run): void {
     const { cell, names } = run;
     if (!cell || !names) return;
-    run.names = undefined;
+    // The closures of a cell's names live as long as the notebook, and with them what their cell was given.
+    run.names = run.cell = undefined;
     const missing = new Set<string>();
     for (const [name, [get, set]] of Object.entries(names)) {
       try {
