@@ -110,9 +110,10 @@ describe("an error in a cell", () => {
   it("folds the frames of a recursion without end", async () => {
     const { ename, traceback } = await fail("function endless(): number {\n  return endless() + 1;\n}\nendless();");
     assert.equal(ename, "RangeError");
+    // The last call of all may not have come further than the function's first line.
     assert.match(
-      traceback.slice(1, 3).join("\n"),
-      /^ {4}at endless \(cell \[\d+\], line 2\)\n {4}… and \d\d more like it$/,
+      traceback.slice(1, 4).join("\n"),
+      /^( {4}at endless \(cell \[\d+\], line 1\)\n)? {4}at endless \(cell \[\d+\], line 2\)\n {4}… and \d\d more like it/,
     );
   });
 
