@@ -20,9 +20,7 @@ for (const kind of kernelKinds)
     let kernel: Kernel;
     const texts: string[] = [];
     before(async () => {
-      const env = { ...process.env };
-      delete env.NODE_V8_COVERAGE; // stock tslab loses prints when coverage slows it down
-      kernel = await Kernel.start({ kernel: kind, cwd: tmpdir(), env });
+      kernel = await Kernel.start({ kernel: kind, cwd: tmpdir() });
       kernel.onMessage(({ type, content }) => {
         if (type === "stream") texts.push(String(content.text));
         if (type === "execute_result") texts.push(`${(content.data as Record<string, string>)["text/plain"]}\n`);
