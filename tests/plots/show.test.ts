@@ -16,6 +16,18 @@ function pretendModule(file: string, exports: object): () => void {
 
 const hookFile = "/somewhere/node_modules/tslab/dist/jupyter.js";
 
+// The kernel's tests, in the same process, load tslab itself; here there is to be none but the pretended one.
+function withoutTslab(): void {
+  const loaded: Record<string, NodeModule | undefined> = {};
+  before(() => {
+    for (const file of Object.keys(require.cache).filter((name) => /[\\/]tslab[\\/]/.test(name))) {
+      loaded[file] = require.cache[file];
+      delete require.cache[file];
+    }
+  });
+  after(() => void Object.assign(require.cache, loaded));
+}
+
 /** Runs something with a kernel that records what it is sent, and returns that. */
 async function inPretendedKernel(run: (sent: Sent[]) => Promise<unknown>): Promise<Sent[]> {
   const sent: Sent[] = [];
@@ -55,6 +67,8 @@ const rising = (values: readonly number[]) =>
 const isPng = (data: unknown) => Buffer.from(data as string, "base64").toString("latin1", 1, 4) === "PNG";
 
 describe("show", () => {
+  withoutTslab();
+
   it("sends a figure as one output: interactive, picture and text", async () => {
     const figure = rising([1, 2, 4]);
     const sent = await inPretendedKernel(() => show(figure));
@@ -123,6 +137,8 @@ describe("show", () => {
 });
 
 describe("watch", () => {
+  withoutTslab();
+
   /** Yields 0, 1, 2 … and lets the event loop turn between. */
   async function* counting(count: number, failAt = Infinity): AsyncGenerator<number> {
     for (let at = 0; at < count; at++) {
