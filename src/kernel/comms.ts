@@ -1,8 +1,6 @@
-import type { ToChild, ToParent } from "./messages";
+import type { CommMessage, ToChild } from "./messages";
 import type { Iopub } from "./output";
 import type { MessageHeader, RoutedMessage } from "./wire";
-
-type FromChild = Extract<ToParent, { type: "commOpen" | "commMessage" | "commClose" }>;
 
 const base64 = (buffers: readonly Buffer[]) =>
   buffers.length > 0 ? { buffers: buffers.map((buffer) => buffer.toString("base64")) } : {};
@@ -48,7 +46,7 @@ export class Comms {
   }
 
   /** Broadcasts what the child says by a comm. */
-  fromChild(message: FromChild, parent: MessageHeader | undefined): void {
+  fromChild(message: CommMessage, parent: MessageHeader | undefined): void {
     const { commId, data, metadata, buffers = [] } = message;
     const outgoing = {
       parent,

@@ -22,6 +22,20 @@ export interface Failure {
   traceback: string[];
 }
 
+/** Either way: what one end of a comm tells the other; buffers in base64. */
+export type CommMessage =
+  | {
+      type: "commOpen";
+      id: string;
+      commId: string;
+      target: string;
+      data: unknown;
+      metadata: unknown;
+      buffers?: string[];
+    }
+  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
+  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
+
 /** Parent to child. `id` comes back with all that the request leads to. */
 export type ToChild =
   | {
@@ -40,17 +54,7 @@ export type ToChild =
   | { type: "isComplete"; id: string; code: string }
   /** What the user typed in answer to `inputRequest`. */
   | { type: "input"; id: string; value: string }
-  | {
-      type: "commOpen";
-      id: string;
-      commId: string;
-      target: string;
-      data: unknown;
-      metadata: unknown;
-      buffers?: string[];
-    }
-  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
-  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
+  | CommMessage;
 
 /** Child to parent. */
 export type ToParent =
@@ -69,14 +73,4 @@ export type ToParent =
     }
   /** The content of the reply to `complete`, `inspect`, `isComplete`, without `status`; offsets in UTF-16 units. */
   | { type: "reply"; id: string; content: Record<string, unknown> }
-  | {
-      type: "commOpen";
-      id: string;
-      commId: string;
-      target: string;
-      data: unknown;
-      metadata: unknown;
-      buffers?: string[];
-    }
-  | { type: "commMessage"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] }
-  | { type: "commClose"; id: string; commId: string; data: unknown; metadata: unknown; buffers?: string[] };
+  | CommMessage;

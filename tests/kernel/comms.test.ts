@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { type Comm, CellComms } from "../../src/kernel/child/comms";
-import type { ToParent } from "../../src/kernel/messages";
+import type { CommMessage } from "../../src/kernel/messages";
 
 describe("kernel/child/comms", () => {
-  let said: ToParent[];
+  let said: CommMessage[];
   let comms: CellComms;
   const metadata = {};
 

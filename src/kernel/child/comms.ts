@@ -1,8 +1,7 @@
 /** The cells' ends of comms: Jupyter's channels between an object in a client, such as a widget, and one in the kernel. */
 import { randomUUID } from "node:crypto";
-import type { ToChild, ToParent } from "../messages";
+import type { CommMessage } from "../messages";
 
-type FromParent = Extract<ToChild, { type: "commOpen" | "commMessage" | "commClose" }>;
 type Listener = (data: unknown, buffers: Uint8Array[]) => void;
 
 /** One channel. Data is what JSON can say; buffers are bytes beside it. */
@@ -62,7 +61,7 @@ export class CellComms implements CommTargets {
    * @param cell the id of the request to which output belongs that is no answer: the running cell's, or the latest.
    */
   constructor(
-    private readonly send: (message: ToParent) => void,
+    private readonly send: (message: CommMessage) => void,
     private readonly cell: () => string,
   ) {}
 
@@ -78,7 +77,7 @@ export class CellComms implements CommTargets {
   }
 
   /** Hands on what a client did. An error of a listener is thrown, after the comm is in order. */
-  take(message: FromParent): void {
+  take(message: CommMessage): void {
     const { type, id, commId, data } = message;
     const buffers = decoded(message.buffers);
     this.answering = id;
