@@ -4,11 +4,6 @@
  * line, written synchronously, so that it arrives in order, at once and also when the child dies right after.
  */
 
-/*
- * Comm messages (added by the server's side): `buffers` are binary frames in base64, absent where there are none; what
- * the handler of a client's comm message prints, displays or answers carries that message's `id`, as in a cell.
- */
-
 /** Data by MIME type, and metadata, as in `display_data`. */
 export interface Bundle {
   data: Record<string, unknown>;
@@ -22,7 +17,10 @@ export interface Failure {
   traceback: string[];
 }
 
-/** Either way: what one end of a comm tells the other; buffers in base64. */
+/**
+ * Either way: what one end of a comm tells the other. `buffers` are binary frames in base64, absent where there are none.
+ * What the handler of a client's message prints, displays or answers carries that message's `id`, as in a cell.
+ */
 export type CommMessage =
   | {
       type: "commOpen";
