@@ -264,6 +264,7 @@ function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number)
     pieces: (multiplications) => (multiplications < worthThreads ? 1 : threadCount),
     run(calls, scratchBytes = 0) {
       if (scratchBytes > spaceBytes) {
+        threads?.settle(); // an interrupted job may still work in them
         freeSpaces();
         for (let thread = 0; thread < threadCount; thread++) spaces[thread] = allocate(scratchBytes);
         spaceBytes = scratchBytes;

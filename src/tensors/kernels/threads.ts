@@ -89,7 +89,7 @@ export class Threads {
   /** Ends the threads. They touch the heap no more when this returns. */
   stop(): void {
     try {
-      if (!this.broken) this.settle(); // an interrupted job may still be on
+      this.settle(); // an interrupted job may still be on
     } finally {
       for (const worker of this.workers) void worker.terminate();
     }
@@ -121,8 +121,9 @@ export class Threads {
     if (words[layout.failed] !== 0) throw new Error("a kernel failed on another thread");
   }
 
-  /** Takes back the calls that nobody has claimed, and waits for those that others have. */
-  private settle(): void {
+  /** Takes back an interrupted job's calls that nobody has claimed, and waits for those that others have. */
+  settle(): void {
+    if (this.broken) return;
     const { words } = this;
     let ticket = Atomics.load(words, layout.ticket);
     while ((ticket & layout.remaining) !== 0) {
