@@ -37,7 +37,7 @@ const mayLoadMachineLearning = new Set([
 ]);
 
 /** What methods may share; otherwise one method does not import another. */
-const sharedObjectives = new Set(["kl", "target", "policy-gradient", "maximum-likelihood"]);
+const sharedObjectives = new Set(["kl", "target", "policy-gradient", "maximum-likelihood", "rollouts"]);
 
 interface Import {
   from: string;

@@ -1,7 +1,7 @@
+import type * as tf from "@tensorflow/tfjs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import type { Parameters } from "../tensors/adamw";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../tensors/safetensors";
 import { Vocabulary } from "../text/vocabulary";
 import { Gpt } from "./gpt";
@@ -80,7 +80,7 @@ export async function loadScalarModel(folder: string): Promise<{ model: ScalarMo
 }
 
 /** The current values of parameters, as plain data. */
-export async function download(parameters: Parameters): Promise<Map<string, StoredTensor>> {
+export async function download(parameters: ReadonlyMap<string, tf.Tensor>): Promise<Map<string, StoredTensor>> {
   const tensors = new Map<string, StoredTensor>();
   for (const [name, parameter] of parameters) {
     // A copy: on some backends `data` is a view of memory that the next operation may reuse.

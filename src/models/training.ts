@@ -62,10 +62,15 @@ export interface Objective<Batch> {
    * is refused. What the data say is not compared.
    */
   settings?: Record<string, string | number | boolean | undefined>;
-  /** Draws or generates the batch of a step. */
+  /**
+   * Gradient steps taken on one batch before the next is drawn, as methods do that reuse their samples. Default 1. A
+   * checkpoint is that of the batch's first step, whose parameters drew it: a resumed run draws it again.
+   */
+  stepsPerBatch?: number;
+  /** Draws or generates the batch that is used from this step on. */
   batch(step: number, rng: Random): Promise<Batch>;
-  /** The loss and its metrics, differentiable in the parameters. */
-  loss(batch: Batch): Loss;
+  /** The loss and its metrics, differentiable in the parameters; `pass` counts the steps on this batch, from 0. */
+  loss(batch: Batch, pass: number): Loss;
   /** Tokens in a batch, and plain numbers to report beside the loss's metrics. */
   measure(batch: Batch): { tokens: number; metrics?: Record<string, number> };
 }
@@ -106,6 +111,7 @@ export function train<Batch>(
     checkpointEvery = 100,
   } = options;
   // Checked here, not at the first step: the mistake is in the call.
+  checkWholeNumber(objective.name, "stepsPerBatch", objective.stepsPerBatch ?? 1, 1);
   checkWholeNumber(objective.name, "steps", steps);
   checkWholeNumber(objective.name, "warmUp", warmUp);
   checkWholeNumber(objective.name, "checkpointEvery", checkpointEvery, 1);
@@ -134,6 +140,13 @@ export function checkWholeNumber(where: string, name: string, value: number, lea
   throw new RangeError(`${where}: expected ${name} to be an integer ≥ ${least}, got ${value}`);
 }
 
+/** What a run can go on from. */
+interface RunState {
+  step: number;
+  tokens: number;
+  tensors: Map<string, tf.Tensor>;
+}
+
 type Defaulted = "warmUp" | "schedule" | "weightDecay" | "betas" | "clipNorm" | "checkpointEvery";
 
 async function* run<Batch>(
@@ -142,6 +155,7 @@ async function* run<Batch>(
 ): AsyncGenerator<TrainingRecord, void> {
   const { steps, learningRate: peak, warmUp, schedule, weightDecay, betas, clipNorm } = options;
   const { rng, checkpointFolder, checkpointEvery, signal } = options;
+  const { stepsPerBatch = 1 } = objective;
   const optimiser = new AdamW(objective.parameters, { weightDecay, betas });
   const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
   const identity = {
@@ -155,32 +169,54 @@ async function* run<Batch>(
       weightDecay,
       betas: String(betas),
       clipNorm,
+      stepsPerBatch,
       ...objective.settings,
     }),
   };
   let tokens = 0;
   let finished = false;
   let saved = 0;
-  const save = async (): Promise<void> => {
-    if (!file || optimiser.steps === saved) return;
-    saved = optimiser.steps;
-    const state = await download(new Map([...objective.parameters, ...optimiser.state()]));
-    await writeSafetensors(file, state, { ...identity, step: String(saved), tokens: String(tokens) });
+  const current = (): RunState => ({
+    step: optimiser.steps,
+    tokens,
+    tensors: new Map<string, tf.Tensor>([...objective.parameters, ...optimiser.state()]),
+  });
+  // What the batch in use was drawn from, while it has steps left. Clones cost nothing until a step changes the weights.
+  let batchStart: RunState | undefined;
+  const leaveBatch = (): void => {
+    if (batchStart) tf.dispose([...batchStart.tensors.values()]);
+    batchStart = undefined;
   };
+  const save = async (): Promise<void> => {
+    const { step, tokens, tensors } = batchStart ?? current();
+    if (!file || step === saved) return;
+    saved = step;
+    await writeSafetensors(file, await download(tensors), { ...identity, step: String(step), tokens: String(tokens) });
+  };
+  let batch: Batch | undefined;
   try {
     if (file && existsSync(file)) tokens = await restore(file, objective.parameters, optimiser, identity);
     saved = optimiser.steps;
     for (let step = optimiser.steps; step < steps; step++) {
-      const batch = await objective.batch(step, rng.child(`step ${step}`)).catch((error: unknown) => {
-        const message = error instanceof Error ? error.message : String(error);
-        throw new Error(`${objective.name}, step ${step}: ${message}`, { cause: error });
-      });
+      const pass = step % stepsPerBatch;
+      if (batch === undefined || pass === 0) {
+        batch = await objective.batch(step, rng.child(`step ${step}`)).catch((error: unknown) => {
+          const message = error instanceof Error ? error.message : String(error);
+          throw new Error(`${objective.name}, step ${step}: ${message}`, { cause: error });
+        });
+        if (file && stepsPerBatch > 1) {
+          const { tensors, ...counts } = current();
+          batchStart = { ...counts, tensors: new Map([...tensors].map(([name, tensor]) => [name, tensor.clone()])) };
+        }
+      }
       const learningRate = learningRateAt(step, { peak, steps, warmUp, schedule });
       const { loss, gradientNorm, metrics } = await descend(objective, optimiser, batch, {
         step,
+        pass,
         learningRate,
         clipNorm,
       });
+      if (pass === stepsPerBatch - 1) leaveBatch();
       const measured = objective.measure(batch);
       tokens += measured.tokens;
       if (optimiser.steps % checkpointEvery === 0) await save();
@@ -196,6 +232,7 @@ async function* run<Batch>(
     // A consumer that leaves the loop early loses nothing either.
     if (!finished) await save();
     else if (file) await rm(file, { force: true });
+    leaveBatch();
     optimiser.dispose();
   }
 }
@@ -204,14 +241,14 @@ async function descend<Batch>(
   objective: Objective<Batch>,
   optimiser: AdamW,
   batch: Batch,
-  { step, learningRate, clipNorm }: { step: number; learningRate: number; clipNorm: number },
+  { step, pass, learningRate, clipNorm }: { step: number; pass: number; learningRate: number; clipNorm: number },
 ): Promise<{ loss: number; gradientNorm: number; metrics: Record<string, number> }> {
   const { parameters, name } = objective;
   let names: string[] = [];
   let kept: Loss["metrics"] = {};
   const differentiate = (): { report: tf.Tensor1D; gradients: Record<string, tf.Tensor> } => {
     const { value, grads } = tf.variableGrads(() => {
-      const { loss, metrics } = objective.loss(batch);
+      const { loss, metrics } = objective.loss(batch, pass);
       kept = Object.fromEntries(Object.entries(metrics).map(([key, metric]) => [key, tf.keep(tf.clone(metric))]));
       return loss;
     }, [...parameters.values()]);

@@ -9,10 +9,11 @@ import { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";
 import { pretrain, trainSft } from "../objectives/maximum-likelihood";
 import { trainPolicyGradient } from "../objectives/reward-maximisation";
+import type { Reward } from "../rewards/reward";
 import { centreScores, modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
 import { Random } from "../tensors/random";
 import { documentStream } from "../text/corpus";
-import { answerText, promptTokens, questionExample } from "../text/dialogue";
+import { answerText, promptTokens, questionExample, type Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
 import { judgeComparisons, type AiFeedbackOptions, type JudgedPair } from "../world/ai-feedback";
 import { annotate, type AnnotatedPair } from "../world/annotators";
@@ -217,6 +218,12 @@ export class Course {
     });
   }
 
+  /** The reward model's score as a reward; the model is trained or loaded when it is first asked. */
+  proxy(options: RewardModelStageOptions = {}): Reward {
+    const model = this.rewardModel(options);
+    return async (examples) => modelReward(await model.result())(examples);
+  }
+
   private async *fitRewardModel(
     context: { workFolder: string; signal: AbortSignal },
     { pairs, steps, feedback }: { pairs: number; steps: number; feedback?: AiFeedback },
@@ -245,52 +252,57 @@ export class Course {
     const { beta, learningRate = 1e-3, pairs = this.sizes.rewardPairs } = options;
     const { steps: usual, ...batch } = this.sizes.policyGradient;
     const steps = options.steps ?? usual;
-    return this.once(`aligned ${beta} ${learningRate} ${steps} ${pairs}`, () => {
-      const reference = this.sft();
-      const rewardModel = this.rewardModel({ pairs });
-      const vocabulary = this.vocabulary;
-      return stage<TrainingRecord, Policy>({
-        name: "aligned",
-        what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
-        options: {
-          seed: this.seed,
+    return this.policyStage({
+      name: "aligned",
+      what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
+      options: { beta, learningRate, steps, ...batch, gold: this.goldVersion },
+      inputs: [this.rewardModel({ pairs })],
+      code: "src/objectives/reward-maximisation.ts",
+      train: (policy, reference, resume) =>
+        trainPolicyGradient({
+          policy,
+          reference,
+          reward: this.proxy({ pairs }),
+          prompts: this.prompts(),
           beta,
-          learningRate,
           steps,
           ...batch,
-          gold: codeVersion("src/world/gold-reward.ts"),
-        },
-        inputs: [reference, rewardModel],
-        code: "src/objectives/reward-maximisation.ts",
-        ...policyFiles(vocabulary),
-        run: (context) => {
-          const { prompts, rng } = { prompts: this.prompts(), rng: this.rng.child("policy gradient") };
-          return trained(reference, async function* (policy, start) {
-            yield* trainPolicyGradient({
-              policy,
-              reference: start,
-              reward: modelReward(await rewardModel.result()),
-              prompts,
-              beta,
-              steps,
-              ...batch,
-              learningRate,
-              warmUp: Math.min(10, Math.ceil(steps / 5)),
-              rng,
-              measure: (samples) => {
-                const gold = samples.map(({ prompt, response }) => {
-                  const { topic } = promptOfText(vocabulary.decode(prompt.slice(1, -1)));
-                  return goldReward(topic, answerText(vocabulary, response));
-                });
-                return { gold: gold.reduce((sum, { total }) => sum + total, 0) / gold.length };
-              },
-              ...resumable(context),
-            });
-          });
-        },
+          learningRate,
+          warmUp: Math.min(10, Math.ceil(steps / 5)),
+          rng: this.rng.child("policy gradient"),
+          measure: (samples) => ({ gold: this.gold(samples) }),
+          ...resume,
+        }),
+    });
+  }
+
+  /** A stage that trains a copy of the SFT model, which stays behind as the reference, by any method. */
+  policyStage({ name, what, options, inputs = [], code, train }: PolicyStageOptions): Stage<TrainingRecord, Policy> {
+    return this.once(`${name} ${JSON.stringify(options)} ${inputs.map(({ hash }) => hash)}`, () => {
+      const reference = this.sft();
+      return stage<TrainingRecord, Policy>({
+        name,
+        what,
+        options: { seed: this.seed, ...options },
+        inputs: [reference, ...inputs],
+        code,
+        ...policyFiles(this.vocabulary),
+        run: (context) => trained(reference, (policy, start) => train(policy, start, resumable(context))),
       });
     });
   }
+
+  /** Mean gold reward of answers in dialogue form: a `measure` for online trainers. Name `goldVersion` among a stage's options. */
+  gold(samples: readonly Example[]): number {
+    const rewards = samples.map(({ prompt, response }) => {
+      const { topic } = promptOfText(this.vocabulary.decode(prompt.slice(1, -1)));
+      return goldReward(topic, answerText(this.vocabulary, response)).total;
+    });
+    return rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
+  }
+
+  /** The version of the code behind `gold`. */
+  readonly goldVersion = codeVersion("src/world/gold-reward.ts");
 
   // One stage object for one set of options, so that its result is loaded once in a notebook.
   private once<S>(name: string, make: () => S): S {
@@ -316,6 +328,26 @@ export interface AlignedOptions {
   pairs?: number;
 }
 
+export interface PolicyStageOptions {
+  /** As `StageOptions.name`: one a method. */
+  name: string;
+  what: string;
+  /** Everything asked of the training, as plain data; the seed is added. */
+  options: object;
+  /** What it is made from beside the SFT model. */
+  inputs?: readonly { readonly hash: string }[];
+  /** The method's module. */
+  code: string;
+  /** Trains the policy in place; hand `resume` on to the trainer. */
+  train(policy: Policy, reference: Policy, resume: Resume): AsyncGenerator<TrainingRecord>;
+}
+
+/** What a trainer needs to be stopped and to go on later. */
+export interface Resume {
+  checkpointFolder: string;
+  signal: AbortSignal;
+}
+
 /** Two answers to the prompt with this id. */
 export interface AnswerPair {
   promptId: number;
@@ -334,7 +366,7 @@ export interface AiFeedback extends Omit<AiFeedbackOptions, "comparisons" | "pri
   principles?: readonly string[];
 }
 
-const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }) => ({
+const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }): Resume => ({
   checkpointFolder: workFolder,
   signal,
 });

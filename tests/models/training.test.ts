@@ -12,6 +12,7 @@ import type { Parameters } from "../../src/tensors/adamw";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
 import { assertClose, onEveryBackend } from "../objectives/tabular";
+import { assertResumes, trained, type Trainee } from "./resume";
 import { temporaryFolder, weightsOf } from "./tiny";
 
 /**
@@ -261,6 +262,27 @@ describe("training loop", () => {
         second.dispose();
       });
     }
+
+    it("within a batch of several steps, it draws that batch again and goes on, bit for bit", async () => {
+      const passes: number[] = [];
+      const make = (): Trainee & { dispose(): void } => {
+        const objective = bowl({ stepsPerBatch: 3 });
+        const { loss } = objective;
+        const counted: Objective<number[]> = {
+          ...objective,
+          loss(batch, pass) {
+            passes.push(pass);
+            return loss(batch, pass);
+          },
+        };
+        return { ...objective, stepsPerBatch: 3, train: (change) => train(counted, options(change)) };
+      };
+      const { records } = await trained(make);
+      assert.deepEqual(passes, [0, 1, 2, 0, 1, 2, 0, 1]);
+      const drawn = records.map(({ first }) => first);
+      assert.deepEqual(drawn, [drawn[0], drawn[0], drawn[0], drawn[3], drawn[3], drawn[3], drawn[6], drawn[6]]);
+      for (const after of [3, 4, 5]) await assertResumes(make, after, newFolder());
+    });
 
     it("again and again, it goes on too", async () => {
       const whole = await outcome();
