@@ -154,4 +154,9 @@ export {
 export { trainPolicyGradient } from "./objectives/reward-maximisation";
 export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
 export { adviceMargin } from "./evaluation/advice-margin";
-export { dpoLoss } from "./objectives/dpo";
+
+// Contrastive learning: DPO and its kin
+export { dpoLoss, trainDpo } from "./objectives/dpo";
+export { cdpoLoss, trainCdpo } from "./objectives/cdpo";
+export { robustDpoLoss, trainRobustDpo } from "./objectives/robust-dpo";
+export * from "./workbook/stages/contrastive";

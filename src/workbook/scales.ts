@@ -18,6 +18,8 @@ export interface Sizes {
   /** The one whose reward the policy maximises. */
   rewardPairs: number;
   policyGradient: { steps: number; promptsPerStep: number; samplesPerPrompt: number };
+  /** DPO and its kin: gradient steps and preference pairs a step. */
+  contrastive: { steps: number; batchSize: number };
   /** Answers drawn to each test prompt when a policy is measured, and to each when diversity is. */
   answersPerPrompt: number;
   answersForDiversity: number;
@@ -47,6 +49,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 40,
     policyGradient: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
+    contrastive: { steps: 6, batchSize: 4 },
     answersPerPrompt: 1,
     answersForDiversity: 4,
   },
@@ -67,6 +70,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 1_000,
     policyGradient: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
+    contrastive: { steps: 150, batchSize: 16 },
     answersPerPrompt: 8,
     answersForDiversity: 32,
   },
@@ -88,6 +92,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 3_000,
     policyGradient: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
+    contrastive: { steps: 200, batchSize: 64 },
     answersPerPrompt: 16,
     answersForDiversity: 64,
   },

@@ -1,89 +1,32 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import {
-  finiteDifferenceGradient,
-  optimalPolicy,
-  randomLogits,
-  responseLogProbs,
-  sequenceSpace,
-  tabularPolicyFor,
-} from "../../src/evaluation/exact";
+import { logPartition } from "../../src/evaluation/exact";
 import { dpoLoss } from "../../src/objectives/dpo";
-import { sumOverResponse } from "../../src/objectives/kl";
 import { bradleyTerryLoss } from "../../src/rewards/bradley-terry";
-import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, enumeratedBatch, gradientOf, onEveryBackend, roundToFloat32 } from "./tabular";
-
-// float32 against float64 (B of oracles.md).
-const float32 = 1e-5;
-
-const space = sequenceSpace({ vocabularySize: 3, eos: 0, maximalLength: 2 });
-const responses = space.responses.length;
-const all = enumeratedBatch(space);
-
-function randomCase(seed: number) {
-  const rng = Random.fromSeed(seed);
-  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
-  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
-  const pairs = Array.from({ length: 12 }, () => {
-    const chosen = rng.integer(responses);
-    return { chosen, rejected: (chosen + 1 + rng.integer(responses - 1)) % responses };
-  });
-  const reference = responseLogProbs(space, referenceLogits);
-  return { rng, logits, referenceLogits, policy: responseLogProbs(space, logits), reference, pairs };
-}
-
-type Case = ReturnType<typeof randomCase>;
-
-/** log pi of the chosen and the rejected of each pair, [pairs] each, from logits of a tabular policy. */
-function logProbsOf(logits: tf.Tensor2D, { pairs }: Case, which: "chosen" | "rejected"): tf.Tensor1D {
-  const pick = tf.oneHot(
-    pairs.map((pair) => pair[which]),
-    responses,
-  );
-  const each = sumOverResponse(all.logProbs(logits), all.mask());
-  return pick.toFloat().matMul(each.expandDims(1)).as1D();
-}
-
-function batchAt(logits: tf.Tensor2D, it: Case) {
-  const reference = asTensor(space, it.referenceLogits);
-  return {
-    policyChosen: logProbsOf(logits, it, "chosen"),
-    policyRejected: logProbsOf(logits, it, "rejected"),
-    referenceChosen: logProbsOf(reference, it, "chosen"),
-    referenceRejected: logProbsOf(reference, it, "rejected"),
-  };
-}
-
-/** The loss by its definition in float64. */
-function definition(policy: ArrayLike<number>, { reference, pairs }: Case, beta: number, smoothing = 0): number {
-  const logSigmoid = (x: number) => -Math.log(1 + Math.exp(-x));
-  const losses = pairs.map(({ chosen, rejected }) => {
-    const m = beta * (policy[chosen] - reference[chosen] - (policy[rejected] - reference[rejected]));
-    return -(1 - smoothing) * logSigmoid(m) - smoothing * logSigmoid(-m);
-  });
-  return losses.reduce((a, b) => a + b, 0) / losses.length;
-}
+import {
+  assertLossAndGradient,
+  batchAt,
+  float32,
+  largest,
+  logSigmoid,
+  marginOf,
+  population,
+  populationGradient,
+  randomCase,
+  size,
+  space,
+} from "./pairs";
+import { assertClose, asTensor, onEveryBackend } from "./tabular";
 
 describe("DPO", () => {
   onEveryBackend(() => {
     it("check 20: value and gradient are those of the definition by finite differences", () => {
-      for (let seed = 0; seed < 3; seed++) {
-        const it = randomCase(seed);
-        for (const [beta, labelSmoothing] of [
-          [0.1, 0],
-          [1, 0],
-          [2, 0.2],
-        ]) {
-          const loss = (logits: tf.Tensor2D) => dpoLoss({ ...batchAt(logits, it), beta, labelSmoothing }).loss;
-          const value = tf.tidy(() => loss(asTensor(space, it.logits)).dataSync());
-          assertClose(value, [definition(it.policy, it, beta, labelSmoothing)], float32, `loss at β ${beta}`);
-          const numeric = finiteDifferenceGradient(
-            (l) => definition(responseLogProbs(space, l), it, beta, labelSmoothing),
-            it.logits,
-          );
-          assertClose(gradientOf(space, it.logits, loss), numeric, float32, `gradient at β ${beta}`);
-        }
+      for (const beta of [0.1, 1, 2]) {
+        assertLossAndGradient(
+          (batch) => dpoLoss({ ...batch, beta }),
+          (policy, reference, pair) => -logSigmoid(marginOf(policy, reference, pair, beta)),
+          `β ${beta}`,
+        );
       }
     });
 
@@ -96,15 +39,10 @@ describe("DPO", () => {
           policy.sub<tf.Tensor1D>(reference).mul<tf.Tensor1D>(beta);
         const chosen = h(batch.policyChosen, batch.referenceChosen);
         const rejected = h(batch.policyRejected, batch.referenceRejected);
-        for (const labelSmoothing of [0, 0.1]) {
-          const [dpo, bt] = [
-            dpoLoss({ ...batch, beta, labelSmoothing }),
-            bradleyTerryLoss({ chosen, rejected, labelSmoothing }),
-          ];
-          assertClose(dpo.loss.dataSync(), bt.loss.dataSync(), 1e-6, "loss");
-          assertClose(dpo.metrics.accuracy.dataSync(), bt.metrics.accuracy.dataSync(), 0, "accuracy");
-          assertClose(dpo.metrics.margin.dataSync(), bt.metrics.scoreDifference.dataSync(), 1e-6, "margin");
-        }
+        const [dpo, bt] = [dpoLoss({ ...batch, beta }), bradleyTerryLoss({ chosen, rejected })];
+        assertClose(dpo.loss.dataSync(), bt.loss.dataSync(), 1e-6, "loss");
+        assertClose(dpo.metrics.accuracy.dataSync(), bt.metrics.accuracy.dataSync(), 0, "accuracy");
+        assertClose(dpo.metrics.margin.dataSync(), bt.metrics.scoreDifference.dataSync(), 1e-6, "margin");
       });
     });
 
@@ -123,26 +61,29 @@ describe("DPO", () => {
 
     it("check 18: over all ordered pairs with Bradley-Terry labels, pi* at β has no gradient", () => {
       const it = randomCase(5);
-      const rewards = space.responses.map(() => it.rng.normal());
       const beta = 0.8;
-      const star = roundToFloat32(tabularPolicyFor(space, optimalPolicy(it.reference, rewards, beta)));
-      const pairs = rewards.flatMap((_, chosen) => rewards.map((_, rejected) => ({ chosen, rejected })));
-      const weights = pairs.map(({ chosen: w, rejected: l }) => {
-        const preferred = 1 / (1 + Math.exp(rewards[l] - rewards[w]));
-        return Math.exp(it.reference[w] + it.reference[l]) * preferred;
-      });
+      const all = population(it, beta);
       const gradientAt = (logits: Float64Array) =>
-        gradientOf(space, logits, (l) => {
-          // One pair at a time through the real loss: its mean would weigh all pairs alike.
-          const batch = batchAt(l, { ...it, pairs });
-          const each = pairs.map((_, i) => {
-            const at = Object.fromEntries(Object.entries(batch).map(([name, t]) => [name, t.slice([i], [1])]));
-            return dpoLoss({ ...(at as typeof batch), beta }).loss.mul(weights[i]);
-          });
-          return tf.addN(each) as tf.Scalar;
+        populationGradient((batch) => dpoLoss({ ...batch, beta }), it, all, logits);
+      const scale = largest(gradientAt(it.logits));
+      assertClose(gradientAt(all.star), new Float64Array(all.star.length), float32, "gradient at pi*", scale);
+    });
+
+    it("check 19: at pi* the implicit reward is the reward less β·log Z, and a shift of rewards changes nothing", () => {
+      const it = randomCase(6);
+      const beta = 0.4;
+      const { rewards, star } = population(it, beta);
+      const pairs = rewards.map((_, i) => ({ chosen: i, rejected: (i + 1) % size }));
+      const constant = beta * logPartition(it.reference, rewards, beta);
+      tf.tidy(() => {
+        const batch = batchAt(asTensor(space, star), { ...it, pairs });
+        rewards.forEach((reward, i) => {
+          const one = Object.fromEntries(Object.entries(batch).map(([name, t]) => [name, t.slice([i], [1])]));
+          const { metrics } = dpoLoss({ ...(one as typeof batch), beta });
+          assertClose(metrics.implicitRewardChosen.dataSync(), [reward - constant], float32, `response ${i}`, 1);
+          assertClose(metrics.margin.dataSync(), [reward - rewards[(i + 1) % size]], float32, `margin ${i}`, 1);
         });
-      const size = Math.max(...Array.from(gradientAt(it.logits), Math.abs));
-      assertClose(gradientAt(star), new Float64Array(star.length), float32, "gradient at pi*", size);
+      });
     });
 
     it("reports the implicit reward, not the raw log-probability", () => {
@@ -163,6 +104,19 @@ describe("DPO", () => {
           implicitRewardChosen: 0.5,
           implicitRewardRejected: 0,
         });
+      });
+    });
+
+    it("by hand: β 0.5 and log-ratios 1 and −1 give log(1 + e^−1) = 0.3133", () => {
+      tf.tidy(() => {
+        const { loss } = dpoLoss({
+          policyChosen: tf.tensor1d([-2]),
+          policyRejected: tf.tensor1d([-4]),
+          referenceChosen: tf.tensor1d([-3]),
+          referenceRejected: tf.tensor1d([-3]),
+          beta: 0.5,
+        });
+        assertClose(loss.dataSync(), [0.31326169], float32, "loss");
       });
     });
 
@@ -198,10 +152,9 @@ describe("DPO", () => {
         const batch = { policyChosen: two, policyRejected: two, referenceChosen: two, referenceRejected: two, beta: 1 };
         assert.throws(
           () => dpoLoss({ ...batch, referenceRejected: three }),
-          /referenceRejected: expected shape \[2\], got \[3\]/,
+          /dpoLoss: referenceRejected: expected shape \[2\], got \[3\]/,
         );
-        assert.throws(() => dpoLoss({ ...batch, beta: 0 }), /beta > 0, got 0/);
-        assert.throws(() => dpoLoss({ ...batch, labelSmoothing: 0.5 }), /labelSmoothing in \[0, 0.5\)/);
+        assert.throws(() => dpoLoss({ ...batch, beta: 0 }), /dpoLoss: expected a finite beta > 0, got 0/);
       });
     });
   });

@@ -1,0 +1,171 @@
+/**
+ * Preference pairs, what every offline contrastive method learns from (lecture taxonomy: contrastive learning, offline):
+ * two responses to one prompt, the first preferred, drawn once by somebody and never again by the policy.
+ *
+ * The quantity they share is the *log-ratio* h(y) = log π(y | x) − log π_ref(y | x), and its price tag, the *implicit
+ * reward* β·h: what the reward must be, up to a constant of the prompt, for π to be π* at β.
+ */
+import * as tf from "@tensorflow/tfjs";
+import { responseLogProbs, sequenceLogProbs, type Policy } from "../models/policy";
+import {
+  checkWholeNumber,
+  drawBatch,
+  paddedTokens,
+  train,
+  type TrainingOptions,
+  type TrainingRecord,
+} from "../models/training";
+import type { PreferencePair } from "../rewards/reward-model";
+import type { Loss } from "../tensors/loss";
+import { checkShape } from "../tensors/shape";
+import { stopGradient } from "../tensors/stop-gradient";
+import { checkBeta, checkReference } from "./rollouts";
+
+/**
+ * log π and log π_ref of whole responses, [B]: **sums** over the response's tokens, `<eos>` included in both responses, the
+ * prompt in neither.
+ */
+export interface PairLogProbs {
+  policyChosen: tf.Tensor1D;
+  policyRejected: tf.Tensor1D;
+  /** Held fixed. */
+  referenceChosen: tf.Tensor1D;
+  referenceRejected: tf.Tensor1D;
+}
+
+/** How many tokens these sums have, [B]: methods that average divide by it. A decreed `<eos>` was not chosen, and is not counted. */
+export interface PairLengths {
+  chosenLengths: tf.Tensor1D;
+  rejectedLengths: tf.Tensor1D;
+}
+
+/**
+ * The implicit rewards β·h of both responses and their difference, the margin, [B] each; differentiable in the policy.
+ *
+ * Metrics: `accuracy` = mean of 1[m_i > 0] + ½·1[m_i = 0], m_i the margin: the implicit reward's accuracy, **not** that of
+ * the raw log-probabilities, which asks whether log π(chosen) > log π(rejected) and is another number; `margin` = mean
+ * m_i; `implicitRewardChosen` = mean β·h(chosen_i), and `implicitRewardRejected`.
+ */
+export function implicitRewards(
+  where: string,
+  { policyChosen, policyRejected, referenceChosen, referenceRejected }: PairLogProbs,
+  beta: number,
+): { chosen: tf.Tensor1D; rejected: tf.Tensor1D; margin: tf.Tensor1D; metrics: Loss["metrics"] } {
+  checkShape(`${where}: policyChosen`, policyChosen, [null]);
+  for (const [name, tensor] of Object.entries({ policyRejected, referenceChosen, referenceRejected })) {
+    checkShape(`${where}: ${name}`, tensor, policyChosen.shape);
+  }
+  checkBeta(where, beta, true);
+  const chosen = policyChosen.sub(stopGradient(referenceChosen)).mul<tf.Tensor1D>(beta);
+  const rejected = policyRejected.sub(stopGradient(referenceRejected)).mul<tf.Tensor1D>(beta);
+  const margin = chosen.sub<tf.Tensor1D>(rejected);
+  return {
+    chosen,
+    rejected,
+    margin,
+    metrics: {
+      accuracy: margin.sign().add(1).mul(0.5).mean(),
+      margin: margin.mean(),
+      implicitRewardChosen: chosen.mean(),
+      implicitRewardRejected: rejected.mean(),
+    },
+  };
+}
+
+/** The average log-probability of a token, [B]: a response's sum over its number of tokens. */
+export function averageLogProbs(where: string, sums: tf.Tensor1D, lengths: tf.Tensor1D): tf.Tensor1D {
+  checkShape(`${where}: lengths`, lengths, sums.shape);
+  return sums.div(lengths);
+}
+
+/** Throws unless ε, the share of labels taken to be flipped, is in [0, ½): at ½ labels say nothing. */
+export function checkFlipRate(where: string, name: string, rate: number): void {
+  if (rate >= 0 && rate < 0.5) return;
+  throw new RangeError(`${where}: expected ${name} in [0, 0.5), got ${rate}`);
+}
+
+/** What every trainer on pairs takes. */
+export interface PairTrainingOptions extends TrainingOptions {
+  /** Trained in place. */
+  policy: Policy;
+  /**
+   * π_ref, frozen: scored once, before the first step, and not needed after. Methods without a reference in their loss
+   * report against it all the same.
+   */
+  reference: Policy;
+  /** Token ids. */
+  pairs: readonly Pick<PreferencePair, "chosen" | "rejected">[];
+  /** Pairs a step, drawn with replacement. Default 16. */
+  batchSize?: number;
+}
+
+export const defaultPairsPerStep = 16;
+
+/** A contrastive method: its name, the options a checkpoint is held to, and its loss. */
+export interface PairMethod {
+  name: string;
+  settings: Record<string, string | number | boolean>;
+  loss(batch: PairLogProbs & PairLengths): Loss;
+}
+
+/**
+ * The loop of all offline contrastive methods: draw pairs, score both responses by the policy, descend.
+ *
+ * Metrics, of the policy before the step and beside the loss's own: `chosenLogProbChange` = mean h(chosen),
+ * `rejectedLogProbChange` = mean h(rejected), in nats a response: that both fall while the margin grows is *likelihood
+ * displacement*; `implicitAccuracy` = share of pairs with h(chosen) > h(rejected), ties ½, whatever the method's loss compares.
+ * KL(π‖π_ref) is **not** among them: it is an expectation over the policy's own responses, and nobody draws any here.
+ */
+export function trainOnPairs(method: PairMethod, options: PairTrainingOptions): AsyncGenerator<TrainingRecord> {
+  const { policy, reference, pairs, batchSize = defaultPairsPerStep } = options;
+  checkWholeNumber(method.name, "batchSize", batchSize, 1);
+  if (pairs.length === 0) throw new RangeError(`${method.name}: expected at least one preference pair, got none`);
+  pairs.forEach(({ chosen, rejected }, i) => {
+    if (String(chosen.prompt) === String(rejected.prompt)) return;
+    throw new RangeError(
+      `${method.name}: pair ${i} answers two prompts, [${chosen.prompt}] and [${rejected.prompt}]; a pair compares ` +
+        `responses to one`,
+    );
+  });
+  checkReference(method.name, policy, reference);
+  const both = [...pairs.map(({ chosen }) => chosen), ...pairs.map(({ rejected }) => rejected)];
+  let referenceSums: Float32Array | undefined;
+  return train<number[]>(
+    {
+      name: method.name,
+      parameters: policy.gpt.parameters,
+      settings: { ...method.settings, batchSize, pairs: pairs.length },
+      async batch(_step, rng) {
+        referenceSums ??= await sequenceLogProbs(reference, both);
+        return drawBatch([...pairs.keys()], batchSize, rng);
+      },
+      loss(drawn) {
+        const rows = [...drawn, ...drawn.map((i) => pairs.length + i)];
+        const { logProbs, mask } = responseLogProbs(
+          policy,
+          rows.map((row) => both[row]),
+        );
+        const halves = (values: tf.Tensor): tf.Tensor1D[] => tf.split(values as tf.Tensor1D, 2);
+        const [policyChosen, policyRejected] = halves(logProbs.sum(1));
+        const [chosenLengths, rejectedLengths] = halves(mask.sum(1));
+        const [referenceChosen, referenceRejected] = halves(tf.tensor1d(rows.map((row) => referenceSums![row])));
+        const batch = { policyChosen, policyRejected, referenceChosen, referenceRejected };
+        const { loss, metrics } = method.loss({ ...batch, chosenLengths, rejectedLengths });
+        const ratios = implicitRewards(method.name, batch, 1).metrics;
+        return {
+          loss,
+          metrics: {
+            ...metrics,
+            chosenLogProbChange: ratios.implicitRewardChosen,
+            rejectedLogProbChange: ratios.implicitRewardRejected,
+            implicitAccuracy: ratios.accuracy,
+          },
+        };
+      },
+      measure: (drawn) => ({
+        tokens: paddedTokens(drawn.flatMap((i) => [pairs[i].chosen, pairs[i].rejected])),
+      }),
+    },
+    options,
+  );
+}
