@@ -27,6 +27,8 @@
  * | Regularised reward maximisation, with beta          | exactObjectiveLoss       | objectives/enumerated.ts             | 06-regularised-objective |
  * | Taxonomy: reward maximisation, policy gradient      | policyGradientLoss       | objectives/policy-gradient.ts        | 07-reward-maximisation   |
  * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
+ * | Reward models are not perfect: over-optimisation    | fitOverOptimisation      | evaluation/over-optimisation.ts      |                          |
+ * | Reward models are not perfect: many of them         | ensembleReward           | rewards/ensemble.ts                  |                          |
  *
  * What follows are the exports, in the same order: first what every notebook needs, then the lecture.
  */
@@ -160,3 +162,16 @@ export { dpoLoss, trainDpo } from "./objectives/dpo";
 export { cdpoLoss, trainCdpo } from "./objectives/cdpo";
 export { robustDpoLoss, trainRobustDpo } from "./objectives/robust-dpo";
 export * from "./workbook/stages/contrastive";
+export { dpoLoss } from "./objectives/dpo";
+
+// Over-optimisation and comparison
+export {
+  exactOverOptimisation,
+  fitOverOptimisation,
+  overOptimisationGain,
+  overOptimisationPeak,
+  type OverOptimisationFit,
+} from "./evaluation/over-optimisation";
+export { ensembleReward, ensembleScores, type EnsembleRule } from "./rewards/ensemble";
+export { overSeeds } from "./evaluation/seeds";
+export { atMatchedKl } from "./evaluation/matched-kl";
