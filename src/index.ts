@@ -162,7 +162,6 @@ export { dpoLoss, trainDpo } from "./objectives/dpo";
 export { cdpoLoss, trainCdpo } from "./objectives/cdpo";
 export { robustDpoLoss, trainRobustDpo } from "./objectives/robust-dpo";
 export * from "./workbook/stages/contrastive";
-export { dpoLoss } from "./objectives/dpo";
 
 // Over-optimisation and comparison
 export {

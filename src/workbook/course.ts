@@ -197,9 +197,9 @@ export class Course {
    * annotators', or with `feedback` the AI judge's.
    */
   rewardModel(options: RewardModelStageOptions = {}): Stage<TrainingRecord, ScalarModel> {
-    const { pairs = this.sizes.rewardPairs, feedback } = options;
+    const { pairs = this.sizes.rewardPairs, feedback, member = 0 } = options;
     const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
-    return this.once(`reward model ${pairs} ${JSON.stringify(feedback)}`, () => {
+    return this.once(`reward model ${pairs} ${JSON.stringify(feedback)} ${member}`, () => {
       const sft = this.sft();
       const answers = this.answerPairs();
       const judges = feedback
@@ -208,12 +208,12 @@ export class Course {
       return stage<TrainingRecord, ScalarModel>({
         name: "reward-model",
         what: `a reward model fitted to ${pairs} preferences${feedback ? " of the AI judge" : ""}`,
-        options: { seed: this.seed, pairs, steps, ...judges },
+        options: { seed: this.seed, pairs, steps, ...(member > 0 && { member }), ...judges },
         inputs: [sft, answers],
         code: "src/rewards/reward-model.ts",
         save: (model, folder) => saveModel(folder, model, this.vocabulary),
         load: async (folder) => (await loadScalarModel(folder)).model,
-        run: (context) => this.fitRewardModel(context, { pairs, steps, feedback }),
+        run: (context) => this.fitRewardModel(context, { pairs, steps, feedback, member }),
       });
     });
   }
@@ -226,11 +226,12 @@ export class Course {
 
   private async *fitRewardModel(
     context: { workFolder: string; signal: AbortSignal },
-    { pairs, steps, feedback }: { pairs: number; steps: number; feedback?: AiFeedback },
+    { pairs, steps, feedback, member }: { pairs: number; steps: number; feedback?: AiFeedback; member: number },
   ): AsyncGenerator<TrainingRecord, ScalarModel> {
+    const rng = member > 0 ? this.rng.child(`reward model member ${member}`) : this.rng;
     const policy = await this.sft().result();
     const { training } = feedback ? await this.aiPreferences(feedback) : await this.preferences();
-    const model = ScalarModel.fromTrunk(policy.gpt, this.rng.child("reward head"));
+    const model = ScalarModel.fromTrunk(policy.gpt, rng.child("reward head"));
     yield* trainRewardModel({
       model,
       pairs: training.slice(0, pairs).map((pair) => this.preferencePair(pair)),
@@ -240,7 +241,7 @@ export class Course {
       warmUp: Math.min(20, Math.ceil(steps / 5)),
       schedule: "cosine",
       weightDecay: 0.1,
-      rng: this.rng.child("reward model"),
+      rng: rng.child("reward model"),
       ...resumable(context),
     });
     await centreScores(model, await sample(policy, this.prompts(), { rng: this.rng.child("centring") }));
@@ -316,6 +317,8 @@ export interface RewardModelStageOptions {
   pairs?: number;
   /** Who labels them: the AI judge, asked so. Default: the annotators. */
   feedback?: AiFeedback;
+  /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
+  member?: number;
 }
 
 export interface AlignedOptions {
