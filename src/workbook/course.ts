@@ -200,8 +200,6 @@ export class Course {
     const { pairs = this.sizes.rewardPairs, feedback, member = 0 } = options;
     const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
     return this.once(`reward model ${pairs} ${JSON.stringify(feedback)} ${member}`, () => {
-      const sft = this.sft();
-      const answers = this.answerPairs();
       const judges = feedback
         ? { feedback, judge: codeVersion("src/world/ai-feedback.ts") }
         : { annotators: codeVersion("src/world/annotators.ts") };
@@ -209,7 +207,7 @@ export class Course {
         name: "reward-model",
         what: `a reward model fitted to ${pairs} preferences${feedback ? " of the AI judge" : ""}`,
         options: { seed: this.seed, pairs, steps, ...(member > 0 && { member }), ...judges },
-        inputs: [sft, answers],
+        inputs: [this.sft(), this.answerPairs()],
         code: "src/rewards/reward-model.ts",
         save: (model, folder) => saveModel(folder, model, this.vocabulary),
         load: async (folder) => (await loadScalarModel(folder)).model,
