@@ -1,3 +1,4 @@
+import { validateMessage } from "@jupyterlab/services/lib/kernel/validate";
 import type { RoutedMessage } from "../../src/kernel/wire";
 
 type Check = (value: unknown) => boolean;
@@ -59,10 +60,18 @@ const required: Record<string, Record<string, Check>> = {
 /** Replies whose content the specification leaves to another document, so that they need no `status`. */
 const withoutStatus = ["debug_reply", "is_complete_reply"];
 
-/** What is wrong with a kernel's message, as sentences; none for a good one. */
-export function messageFaults({ channel, type, header, content, parentId }: RoutedMessage): string[] {
+/**
+ * What is wrong with a kernel's message, as sentences; none for a good one: by the specification, and by the check that
+ * JupyterLab's front end makes of every message it is sent.
+ */
+export function messageFaults({ channel, type, header, metadata, content, parentId }: RoutedMessage): string[] {
   const faults: string[] = [];
   const name = `${type} on ${channel}`;
+  try {
+    validateMessage({ channel, header, metadata, content } as Parameters<typeof validateMessage>[0]);
+  } catch (error) {
+    faults.push(`${name}: JupyterLab refuses it: ${(error as Error).message}`);
+  }
   for (const field of ["msg_id", "session", "username", "date", "msg_type"] as const)
     if (typeof header[field] !== "string") faults.push(`${name}: header.${field} is ${header[field]}`);
   if (header.version !== "5.4") faults.push(`${name}: header.version is ${header.version}`);
