@@ -1,0 +1,103 @@
+import * as tf from "@tensorflow/tfjs";
+import { dpoLoss } from "../../../src/objectives/dpo";
+import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
+import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
+import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
+import { bradleyTerryLoss } from "../../../src/rewards/bradley-terry";
+import { rankingLoss } from "../../../src/rewards/ranking";
+import type { Random } from "../../../src/tensors/random";
+
+/** A loss at inputs of which each is differentiated. */
+export interface GradientCase<Inputs extends Record<string, tf.Tensor> = Record<string, tf.Tensor>> {
+  /** What of the loss's options the case is about. */
+  about: string;
+  inputs: Inputs;
+  /** The inputs that the loss promises to hold fixed: they must have no gradient, all others must have one. */
+  fixed: (keyof Inputs & string)[];
+  evaluate(inputs: Inputs): tf.Scalar;
+}
+
+/** Binds a case's types to each other. */
+const of = <Inputs extends Record<string, tf.Tensor>>(it: GradientCase<Inputs>): GradientCase =>
+  it as unknown as GradientCase;
+
+const vector = (rng: Random, size: number, scale = 1): tf.Tensor1D =>
+  tf.tensor1d(Float64Array.from({ length: size }, () => scale * rng.normal()));
+/** Log-probabilities of whole responses, or of tokens. */
+const logs = (rng: Random, size: number): tf.Tensor1D =>
+  tf.tensor1d(Float64Array.from({ length: size }, () => -0.1 - 3 * rng.uniform()));
+const tokenLogs = (rng: Random, rows: number, columns: number): tf.Tensor2D =>
+  logs(rng, rows * columns).reshape([rows, columns]);
+/** Responses of several lengths behind a prompt of one token. */
+const mask = (): tf.Tensor2D =>
+  tf.tensor2d([
+    [0, 1, 1, 0, 0],
+    [0, 1, 1, 1, 1],
+    [0, 1, 0, 0, 0],
+    [0, 1, 1, 1, 0],
+  ]);
+
+/**
+ * Every exported loss of `src/objectives` and `src/rewards`, by its name: `gradients.test.ts` fails where one has no
+ * entry. Inputs are random and of size one, so no case stands on an edge.
+ */
+export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
+  nextTokenLoss: (rng) => [
+    of({
+      about: "masked tokens",
+      inputs: { logits: vector(rng, 4 * 5 * 3).reshape([4, 5, 3]) as tf.Tensor3D },
+      fixed: [],
+      evaluate: ({ logits }) => {
+        const targets = tf.tensor2d([[0, 1, 2, 0, 0], [2, 2, 1, 0, 1], [1, 0, 0, 2, 2], [0, 0, 2, 1, 1]], undefined, "int32"); // prettier-ignore
+        return nextTokenLoss(logits, targets, mask()).loss;
+      },
+    }),
+  ],
+  exactObjectiveLoss: (rng) => [
+    of({
+      about: "all answers",
+      inputs: { logProbs: logs(rng, 6), logReference: logs(rng, 6), rewards: vector(rng, 6) },
+      fixed: [],
+      evaluate: ({ logProbs, logReference, rewards }) => exactObjectiveLoss(logProbs, logReference, rewards, 0.7).loss,
+    }),
+  ],
+  policyGradientLoss: (rng) =>
+    [undefined, 10].map((normaliser) =>
+      of({
+        about: `normaliser ${normaliser}`,
+        inputs: { logProbs: tokenLogs(rng, 4, 5), advantages: vector(rng, 4) },
+        fixed: ["advantages"],
+        evaluate: (inputs) => policyGradientLoss({ ...inputs, mask: mask(), normaliser }).loss,
+      }),
+    ),
+  dpoLoss: (rng) =>
+    [0, 0.2].map((labelSmoothing) =>
+      of({
+        about: `label smoothing ${labelSmoothing}`,
+        inputs: {
+          policyChosen: logs(rng, 4),
+          policyRejected: logs(rng, 4),
+          referenceChosen: logs(rng, 4),
+          referenceRejected: logs(rng, 4),
+        },
+        fixed: ["referenceChosen", "referenceRejected"],
+        evaluate: (inputs) => dpoLoss({ ...inputs, beta: 0.6, labelSmoothing }).loss,
+      }),
+    ),
+  bradleyTerryLoss: (rng) => [
+    of({
+      about: "margin, smoothing and centring",
+      inputs: { chosen: vector(rng, 5), rejected: vector(rng, 5), margin: vector(rng, 5) },
+      fixed: [],
+      evaluate: (inputs) => bradleyTerryLoss({ ...inputs, labelSmoothing: 0.1, centring: 0.3 }).loss,
+    }),
+  ],
+  rankingLoss: (rng) => [
+    of({
+      about: "ties among four",
+      inputs: { scores: vector(rng, 4) },
+      fixed: [],
+      evaluate: ({ scores }) => rankingLoss(scores, [2, 1, 3, 1]).loss,
+    }),
+  ],
+};
