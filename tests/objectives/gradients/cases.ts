@@ -1,8 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
+import { cdpoLoss } from "../../../src/objectives/cdpo";
 import { dpoLoss } from "../../../src/objectives/dpo";
 import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
 import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
 import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
+import { robustDpoLoss } from "../../../src/objectives/robust-dpo";
 import { bradleyTerryLoss } from "../../../src/rewards/bradley-terry";
 import { rankingLoss } from "../../../src/rewards/ranking";
 import type { Random } from "../../../src/tensors/random";
@@ -28,6 +30,14 @@ const logs = (rng: Random, size: number): tf.Tensor1D =>
   tf.tensor1d(Float64Array.from({ length: size }, () => -0.1 - 3 * rng.uniform()));
 const tokenLogs = (rng: Random, rows: number, columns: number): tf.Tensor2D =>
   logs(rng, rows * columns).reshape([rows, columns]);
+/** What the losses on preference pairs take. */
+const pairs = (rng: Random) => ({
+  policyChosen: logs(rng, 4),
+  policyRejected: logs(rng, 4),
+  referenceChosen: logs(rng, 4),
+  referenceRejected: logs(rng, 4),
+});
+const references: ["referenceChosen", "referenceRejected"] = ["referenceChosen", "referenceRejected"];
 /** Responses of several lengths behind a prompt of one token. */
 const mask = (): tf.Tensor2D =>
   tf.tensor2d([
@@ -70,20 +80,30 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
         evaluate: (inputs) => policyGradientLoss({ ...inputs, mask: mask(), normaliser }).loss,
       }),
     ),
-  dpoLoss: (rng) =>
-    [0, 0.2].map((labelSmoothing) =>
-      of({
-        about: `label smoothing ${labelSmoothing}`,
-        inputs: {
-          policyChosen: logs(rng, 4),
-          policyRejected: logs(rng, 4),
-          referenceChosen: logs(rng, 4),
-          referenceRejected: logs(rng, 4),
-        },
-        fixed: ["referenceChosen", "referenceRejected"],
-        evaluate: (inputs) => dpoLoss({ ...inputs, beta: 0.6, labelSmoothing }).loss,
-      }),
-    ),
+  dpoLoss: (rng) => [
+    of({
+      about: "β 0.6",
+      inputs: pairs(rng),
+      fixed: references,
+      evaluate: (inputs) => dpoLoss({ ...inputs, beta: 0.6 }).loss,
+    }),
+  ],
+  cdpoLoss: (rng) => [
+    of({
+      about: "β 0.6, ε 0.2",
+      inputs: pairs(rng),
+      fixed: references,
+      evaluate: (inputs) => cdpoLoss({ ...inputs, beta: 0.6, labelSmoothing: 0.2 }).loss,
+    }),
+  ],
+  robustDpoLoss: (rng) => [
+    of({
+      about: "β 0.6, ε 0.2",
+      inputs: pairs(rng),
+      fixed: references,
+      evaluate: (inputs) => robustDpoLoss({ ...inputs, beta: 0.6, flipRate: 0.2 }).loss,
+    }),
+  ],
   bradleyTerryLoss: (rng) => [
     of({
       about: "margin, smoothing and centring",
