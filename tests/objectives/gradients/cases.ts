@@ -24,10 +24,10 @@ const of = <Inputs extends Record<string, tf.Tensor>>(it: GradientCase<Inputs>):
   it as unknown as GradientCase;
 
 const vector = (rng: Random, size: number, scale = 1): tf.Tensor1D =>
-  tf.tensor1d(Float64Array.from({ length: size }, () => scale * rng.normal()));
+  tf.tensor1d(Array.from({ length: size }, () => scale * rng.normal()));
 /** Log-probabilities of whole responses, or of tokens. */
 const logs = (rng: Random, size: number): tf.Tensor1D =>
-  tf.tensor1d(Float64Array.from({ length: size }, () => -0.1 - 3 * rng.uniform()));
+  tf.tensor1d(Array.from({ length: size }, () => -0.1 - 3 * rng.uniform()));
 const tokenLogs = (rng: Random, rows: number, columns: number): tf.Tensor2D =>
   logs(rng, rows * columns).reshape([rows, columns]);
 /** What the losses on preference pairs take. */

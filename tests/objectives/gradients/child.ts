@@ -39,7 +39,9 @@ async function main(): Promise<void> {
             replay();
             return tf.tidy(
               () =>
-                scalar(tensors.map((other, i) => (i === moved ? tf.tensor(at, tensor.shape) : other))).dataSync()[0],
+                scalar(
+                  tensors.map((other, i) => (i === moved ? tf.tensor(Array.from(at), tensor.shape) : other)),
+                ).dataSync()[0],
             );
           }, tensor.dataSync());
           const exact = gradients[moved].dataSync();

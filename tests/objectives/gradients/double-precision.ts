@@ -8,7 +8,7 @@ Object.defineProperty(globalThis, "Float32Array", { value: Float64Array });
 import * as tf from "@tensorflow/tfjs";
 
 // Node's own test for a typed array of 32 bits, by which tfjs tells numbers that are flat already.
-tf.env().platform.isTypedArray = (values: unknown) => ArrayBuffer.isView(values);
+tf.env().platform.isTypedArray = ArrayBuffer.isView as typeof tf.util.isTypedArray;
 
 /** Throws where numbers do not survive in double precision. */
 export async function computeInDoublePrecision(): Promise<void> {
@@ -17,7 +17,7 @@ export async function computeInDoublePrecision(): Promise<void> {
     () =>
       tf
         .scalar(1)
-        .div(tf.tensor1d(Float64Array.of(3)))
+        .div(tf.tensor1d([3]))
         .exp()
         .dataSync()[0],
   );

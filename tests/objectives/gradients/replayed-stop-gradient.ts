@@ -24,7 +24,7 @@ function replayed<T extends tf.Tensor>(x: T): T {
   }
   const held = noted[next++];
   if (held === undefined) throw new Error("stopGradient is called more often at moved inputs than at first");
-  return tf.tensor(held as Float64Array, x.shape) as T;
+  return tf.tensor(Array.from(held), x.shape) as T;
 }
 
 load.cache[file]!.exports = { stopGradient: replayed } satisfies StopGradient;
