@@ -27,6 +27,9 @@
  * | Regularised reward maximisation, with beta          | exactObjectiveLoss       | objectives/enumerated.ts             | 06-regularised-objective |
  * | Taxonomy: reward maximisation, policy gradient      | policyGradientLoss       | objectives/policy-gradient.ts        | 07-reward-maximisation   |
  * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
+ * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
+ * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
+ * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
  * | Reward models are not perfect: over-optimisation    | fitOverOptimisation      | evaluation/over-optimisation.ts      |                          |
  * | Reward models are not perfect: many of them         | ensembleReward           | rewards/ensemble.ts                  |                          |
  *
@@ -162,6 +165,19 @@ export { dpoLoss, trainDpo } from "./objectives/dpo";
 export { cdpoLoss, trainCdpo } from "./objectives/cdpo";
 export { robustDpoLoss, trainRobustDpo } from "./objectives/robust-dpo";
 export * from "./workbook/stages/contrastive";
+
+// Distribution matching
+export {
+  effectiveSampleSize,
+  estimatePartition,
+  logTargetUnnormalised,
+  selfNormalisedWeights,
+} from "./objectives/target";
+export { dpgLoss, trainDpg } from "./objectives/dpg";
+export { divergenceNames, fDpgLoss, trainFDpg } from "./objectives/f-dpg";
+export { brainLoss, trainBrain } from "./objectives/brain";
+export { fitLambda } from "./objectives/moment-matching";
+export { brainStage, dpgStage } from "./workbook/stages/distribution-matching";
 
 // Over-optimisation and comparison
 export {

@@ -46,6 +46,7 @@ const sharedObjectives = new Set([
   "maximum-likelihood",
   "rollouts",
   "preference-pairs",
+  "target-rollouts",
 ]);
 
 interface Import {

@@ -92,6 +92,25 @@ export function effectiveSampleSize(weights: ArrayLike<number>): number {
   return sumOf(weights) ** 2 / sumOf(Float64Array.from(weights, (w) => w * w));
 }
 
+/**
+ * Log-densities as a loss takes them, checked: one a sample, finite, or −Infinity where "zero allowed" says that a density
+ * may be zero.
+ */
+export function logDensities(
+  name: string,
+  values: ArrayLike<number>,
+  samples: number,
+  zero?: "zero allowed",
+): Float64Array {
+  if (values.length !== samples) {
+    throw new RangeError(`${name}: expected ${samples} values, one a response, got ${values.length}`);
+  }
+  const logs = Float64Array.from(values);
+  const bad = logs.findIndex((l) => !(Number.isFinite(l) || (zero && l === -Infinity)));
+  if (bad >= 0) throw new RangeError(`${name}: expected a finite number for response ${bad}, got ${logs[bad]}`);
+  return logs;
+}
+
 function logWeightRatios(name: string, logTarget: ArrayLike<number>, logProposal: ArrayLike<number>): Float64Array {
   checkSameLength(`${name}: logProposal`, logProposal, logTarget);
   if (logTarget.length === 0) throw new RangeError(`${name}: expected at least one sample, got none`);

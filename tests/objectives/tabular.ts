@@ -78,3 +78,14 @@ export function assertClose(
     assert.ok(distance <= tolerance * size, `${what} [${i}]: ${value}, expected ${e[i]} ± ${tolerance * size}`);
   });
 }
+
+/** ∂ loss/∂ log pi of each response of a batch, as numbers: the coefficients with which a loss weighs ∇ log pi. */
+export function coefficientsOf(logProbs: ArrayLike<number>, loss: (logProbs: tf.Tensor1D) => tf.Scalar): Float64Array {
+  return Float64Array.from(
+    tf.tidy(() =>
+      tf
+        .grad((x) => loss(x as tf.Tensor1D))(tf.tensor1d(Float32Array.from(logProbs)))
+        .dataSync(),
+    ),
+  );
+}
