@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { checkNotebook } from "../grading/check-notebook";
-import { asText } from "../grading/report";
+import { asText, predictionsAsText } from "../grading/report";
 import { parseSetting } from "../workbook/parameters";
 
 interface Options {
@@ -16,8 +16,10 @@ export function register(program: Command): void {
   program
     .command("check")
     .description(
-      "Check the exercises of a saved notebook and print the points of each, with the reason for each miss.\n" +
-        "For your own notebook: its code runs here without a sandbox. Ends with 0 only when every exercise passes.",
+      "Check the exercises of a saved notebook and print the points of each, with the reason for each miss; a prediction " +
+        "that was made is a point too, true or not.\n" +
+        "For your own notebook: its code runs here without a sandbox. Ends with 0 only when every exercise passes and every " +
+        "prediction is made.",
     )
     .argument("<notebook>", "an .ipynb file, its text twin, or a notebook's number or name")
     .option(
@@ -43,6 +45,7 @@ export function register(program: Command): void {
       else if (reporter) console.error(total);
       else {
         for (const exercise of report.exercises) console.log(`${asText(exercise)}\n`);
+        if (report.predictions.length > 0) console.log(`${predictionsAsText(report.predictions)}\n`);
         console.log(total);
         console.error("For your own use: the notebook's code was run here, without a sandbox.");
       }

@@ -9,6 +9,7 @@ import { withSolutions } from "../workbook/solved";
 import { findNotebook } from "../workbook/sync";
 import type { CheckJob, CheckMessage } from "./check-child";
 import { loadExercise } from "./exercise";
+import { madePredictions, type MadePrediction } from "./made-predictions";
 import { readNotebookCode } from "./notebook-code";
 import type { ExerciseResult } from "./run-checks";
 
@@ -27,13 +28,16 @@ export interface CheckNotebookOptions {
 /** What came of checking a notebook. */
 export interface NotebookCheck {
   notebook: string;
+  /** Those of the exercises, and one for each prediction that was made, whether or not it came true. */
   points: number;
   of: number;
   exercises: ExerciseResult[];
+  predictions: MadePrediction[];
 }
 
 /**
- * Takes the exercise functions out of a saved notebook (.ipynb, or its text twin) and runs their checks.
+ * Takes the exercise functions out of a saved notebook (.ipynb, or its text twin) and runs their checks; counts the
+ * predictions that it makes.
  *
  * Only the import declarations, the parameters and the declarations in cells tagged `exercise` are run, in a process of
  * their own with the rights of whoever asks: this is for one's own notebook, not for a stranger's.
@@ -63,13 +67,16 @@ export async function checkNotebook(asked: string, options: CheckNotebookOptions
     }
   }
   const exercises = code.ids.map((id) => results.get(id)!);
+  const predictions = madePredictions(notebook);
+  const made = predictions.filter((prediction) => prediction.made).length;
   const sum = (count: (result: ExerciseResult) => number): number =>
     exercises.reduce((total, one) => total + count(one), 0);
   return {
     notebook: file,
-    points: Math.round(10 * sum((one) => one.points)) / 10,
-    of: sum((one) => one.of),
+    points: Math.round(10 * (sum((one) => one.points) + made)) / 10,
+    of: sum((one) => one.of) + predictions.length,
     exercises,
+    predictions,
   };
 }
 

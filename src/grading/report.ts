@@ -1,4 +1,5 @@
 import { escapeHtml } from "../workbook/table";
+import type { MadePrediction } from "./made-predictions";
 import type { CheckResult, ExerciseResult } from "./run-checks";
 
 /** "01-perplexity: 2 of 3 points". */
@@ -21,6 +22,24 @@ export function asText(result: ExerciseResult): string {
 }
 
 const unfilledAdvice = "The hints above the cell open one by one; the notebook goes on without it.";
+
+/** The predictions of a notebook as lines for a terminal: a point for each that was made, and how the compared ones ended. */
+export function predictionsAsText(predictions: readonly MadePrediction[]): string {
+  const made = predictions.filter((one) => one.made);
+  const compared = made.filter((one) => one.cameTrue !== undefined);
+  const right = compared.filter((one) => one.cameTrue).length;
+  const ending =
+    made.length === 0
+      ? ""
+      : compared.length === 0
+        ? "; run the notebook to see which come true"
+        : `; ${right} of the ${compared.length} that were compared came true, which earns nothing`;
+  const missing = predictions
+    .filter((one) => !one.made)
+    .map(({ id, question }) => `    ✗ ${id}: ${question === "" ? "no answer yet" : question}`);
+  const count = `predictions: ${made.length} of ${predictions.length} made, a point each${ending}`;
+  return [count, ...missing].join("\n");
+}
 
 /** A result as HTML for a notebook's output; legible on a light and a dark page. */
 export function asHtml(result: ExerciseResult): string {

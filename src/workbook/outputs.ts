@@ -4,6 +4,9 @@ import type { CodeCell, MimeBundle, Output } from "./notebook";
 /** The MIME type by which named results leave a notebook (written by results.ts in the kernel). */
 export const resultsMime = "application/vnd.alignment.results+json";
 
+/** The MIME type under which a prediction, or its comparison with the truth, stands in the notebook's file. */
+export const predictionMime = "application/vnd.alignment.prediction+json";
+
 /** Takes the kernel's messages and keeps the outputs of cells as a notebook file holds them. */
 export interface OutputCollector {
   /**

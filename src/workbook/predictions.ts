@@ -1,8 +1,6 @@
 import { displayBundle } from "../plots/show";
+import { predictionMime } from "./outputs";
 import { escapeHtml, formatValue, textTable } from "./table";
-
-/** The MIME type under which a prediction, or its comparison with the truth, stands in the notebook's file. */
-export const predictionMime = "application/vnd.alignment.prediction+json";
 
 /** A number, a choice or a sentence; "up" and "down" (and "same") predict the sign of a change. */
 export type PredictionAnswer = number | string;
