@@ -1,0 +1,131 @@
+import * as tf from "@tensorflow/tfjs";
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { TrainingRecord } from "../../src/models/training";
+import { chooseBackend } from "../../src/tensors/backend";
+import { Course } from "../../src/workbook/course";
+import { scales } from "../../src/workbook/scales";
+import type { Stage } from "../../src/workbook/stage";
+import { policyPath, type PathPoint } from "../../src/workbook/stages/policy-path";
+
+// The smallest course that trains: nothing here is about how well.
+const sizes = {
+  ...scales.quick,
+  model: { context: 48, width: 8, layers: 1, heads: 1 },
+  pretraining: { ...scales.quick.pretraining, steps: 2 },
+  documents: 40,
+  demonstrations: 20,
+  sft: { ...scales.quick.sft, steps: 2 },
+  comparisons: 40,
+  validation: 15,
+  rewardModels: [{ pairs: 20, steps: 2 }],
+  rewardPairs: 20,
+};
+const course = (): Course => new Course(1, sizes);
+const aligned = (beta: number) => (models: Course) => models.aligned({ beta, steps: 5, learningRate: 1e-3 });
+
+describe("a method's path", () => {
+  let folder: string;
+  const cache = process.env.WORKBOOK_CACHE;
+  before(async () => {
+    await chooseBackend({ backend: "wasm" });
+    folder = mkdtempSync(path.join(tmpdir(), "policy-path-"));
+    process.env.WORKBOOK_CACHE = folder;
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
+    else process.env.WORKBOOK_CACHE = cache;
+  });
+
+  it("begins at the reference, measures as it goes and at the end, and counts what it spends", async () => {
+    const models = course();
+    const stage = policyPath(models, aligned(0.1), { every: 2, answers: 2 });
+    const points = await stage.result();
+    assert.deepEqual(
+      points.map(({ step }) => step),
+      [0, 2, 4, 5],
+    );
+    const [first, ...rest] = points;
+    // The policy is a copy of the reference: the same float32 numbers, so the same log-probabilities.
+    assert.equal(first.klPolicyToReference, 0);
+    assert.equal(first.heldOutAccuracy, 0.5);
+    assert.equal(first.sampledTokens + first.trainedTokens + first.processorSeconds, 0);
+    // The trainer's own records tell the length of the responses it drew: as many tokens were sampled.
+    const perStep = sizes.policyGradient.promptsPerStep * sizes.policyGradient.samplesPerPrompt;
+    const records: TrainingRecord[] = [];
+    for await (const record of stage) records.push(record);
+    rest.forEach((point) => {
+      const sampled = records.slice(0, point.step).reduce((sum, { length }) => sum + perStep * length, 0);
+      assert.ok(Math.abs(point.sampledTokens - sampled) < 1e-6, `${point.sampledTokens}, not ${sampled}`);
+      assert.equal(point.trainedTokens, records[point.step - 1].tokens);
+      assert.ok(point.processorSeconds > 0);
+    });
+    assert.notEqual(rest[0].klPolicyToReference, 0);
+  });
+
+  it("is the training of the method's own stage, reward and all", async () => {
+    const models = course();
+    const measured: TrainingRecord[] = [];
+    for await (const record of policyPath(models, aligned(0.1), { every: 5, answers: 1 })) measured.push(record);
+    const plain: TrainingRecord[] = [];
+    for await (const record of models.aligned({ beta: 0.1, steps: 5, learningRate: 1e-3 })) plain.push(record);
+    assert.deepEqual(measured, plain, "measuring changes nothing of the training");
+  });
+
+  it("stops at the KL it was asked for", async () => {
+    const models = course();
+    const whole = await policyPath(models, aligned(0), { every: 1, answers: 2 }).result();
+    const target = Math.max(...whole.slice(0, 4).map(({ klPolicyToReference }) => klPolicyToReference)) / 2;
+    const crossing = whole.findIndex(({ klPolicyToReference }) => klPolicyToReference >= target);
+    const part = await policyPath(models, aligned(0), { every: 1, until: target, answers: 2 }).result();
+    const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
+    assert.deepEqual(what(part), what(whole.slice(0, crossing + 1)));
+  });
+
+  it("goes on where it was stopped, with the same numbers", async () => {
+    const again = (): Stage<TrainingRecord, PathPoint[]> =>
+      policyPath(course(), aligned(0.1), { every: 2, answers: 2, members: 2 });
+    const whole = await again().result();
+    rmSync(path.join(folder, `aligned-path-${again().hash.slice(0, 16)}`), { recursive: true });
+    for (const stop of [1, 2, 4]) {
+      for await (const { step } of again()) if (step === stop) break;
+    }
+    const resumed = await again().result();
+    const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
+    assert.deepEqual(what(resumed), what(whole));
+  });
+
+  it("asks an ensemble, which optimises what it is told to", async () => {
+    const models = course();
+    const path = (rule?: "worst" | { penalty: number }) =>
+      policyPath(models, aligned(0), { every: 5, answers: 2, members: 3, ...(rule && { rule }) }).result();
+    const [first, worst, penalised] = [await path(), await path("worst"), await path({ penalty: 1 })];
+    // One policy, the reference, asked the same.
+    assert.equal(first[0].disagreement, worst[0].disagreement);
+    assert.equal(first[0].otherMembers, worst[0].otherMembers);
+    assert.ok(worst[0].proxy < first[0].proxy);
+    const mean = (first[0].proxy + 2 * first[0].otherMembers!) / 3;
+    // Float32 scores of size one, averaged in double precision.
+    assert.ok(Math.abs(penalised[0].proxy - (mean - first[0].disagreement!)) < 1e-5, "mean − 1 · deviation");
+    assert.notEqual(worst[1].klPolicyToReference, first[1].klPolicyToReference, "another reward, another policy");
+  });
+
+  it("refuses what makes no sense, and leaves no tensors behind", async () => {
+    const models = course();
+    assert.throws(
+      () => policyPath(models, () => undefined, { every: 1 }),
+      /asked the course it was given for no stage/,
+    );
+    assert.throws(() => policyPath(models, aligned(0), { every: 0 }), /every to be an integer ≥ 1, got 0/);
+    assert.throws(() => policyPath(models, aligned(0), { every: 1, until: 0 }), /KL > 0 in nats, got 0/);
+    assert.throws(() => policyPath(models, aligned(0), { every: 1, members: 1, rule: "mean" }), /at least two members/);
+    await models.sft().result();
+    await models.rewardModel().result();
+    const tensors = tf.memory().numTensors;
+    await policyPath(models, aligned(0.2), { every: 3, answers: 1 }).result();
+    assert.equal(tf.memory().numTensors, tensors);
+  });
+});
