@@ -6,5 +6,6 @@
  * token sequences are tables of logits, one row per state.
  */
 export * from "./exact/distributions";
+export * from "./exact/best-of-n";
 export * from "./exact/sequences";
 export * from "./exact/gradients";

@@ -1,0 +1,177 @@
+/**
+ * Pairs of a policy's own responses, labelled while it is trained: what online and iterative DPO learn from, as rollouts
+ * are what online reward maximisation learns from.
+ *
+ * A *tie* is a pair of equal responses, about which nobody is asked, or one that the labeller calls a tie. It teaches
+ * nothing and is left out of the loss, but counts in what the loss is divided by. (Trainers that give a tie to the first
+ * response train on a preference that nobody has.)
+ */
+import * as tf from "@tensorflow/tfjs";
+import { sample, type Sample } from "../models/generation";
+import { responseLogProbs, type Policy } from "../models/policy";
+import { checkWholeNumber, paddedTokens } from "../models/training";
+import { verdictsOf, type Labeller } from "../rewards/labeller";
+import type { Loss } from "../tensors/loss";
+import type { Random } from "../tensors/random";
+import { dpoLoss } from "./dpo";
+import { sumOverResponse } from "./kl";
+import { checkReference, measureRollout } from "./rollouts";
+
+/** Whose responses are paired, and who compares them. */
+export interface LabelledPairsOptions {
+  /** Trained in place. */
+  policy: Policy;
+  /** π_ref, frozen. */
+  reference: Policy;
+  labeller: Labeller;
+  /** Token ids of the prompts to draw from. */
+  prompts: number[][];
+  /** K ≥ 2 responses to each prompt; all K·(K − 1)/2 pairs of them are compared. Default 2. */
+  samplesPerPrompt?: number;
+  /** More numbers to report about the responses, e.g. their gold reward. */
+  measure?: (samples: Sample[]) => Record<string, number>;
+}
+
+export const defaultSamplesPerPair = 2;
+
+/** Indices of two samples. */
+export interface LabelledPair {
+  chosen: number;
+  rejected: number;
+  /** Neither is better; which stands where then means nothing. */
+  tie: boolean;
+}
+
+export interface LabelledPairs {
+  /** Responses of the policy as it was when they were drawn, those to one prompt one after the other. */
+  samples: Sample[];
+  /** All pairs of responses to one prompt, ties included; at least one. */
+  pairs: LabelledPair[];
+}
+
+/** Throws where no pairs can be drawn so. */
+export function checkLabelledPairsOptions(where: string, options: LabelledPairsOptions): void {
+  const { policy, reference, prompts, samplesPerPrompt = defaultSamplesPerPair } = options;
+  checkWholeNumber(where, "samplesPerPrompt", samplesPerPrompt, 2);
+  if (prompts.length === 0) throw new RangeError(`${where}: expected at least one prompt, got none`);
+  checkReference(where, policy, reference);
+}
+
+/** Draws `count` prompts, with replacement, and responses to them from the policy as it is now; has them compared. */
+export async function drawLabelledPairs(
+  options: LabelledPairsOptions,
+  count: number,
+  rng: Random,
+): Promise<LabelledPairs> {
+  const { policy, labeller, prompts, samplesPerPrompt: K = defaultSamplesPerPair } = options;
+  const drawn = rng.child("prompts");
+  const chosen = Array.from({ length: count }, () => drawn.choose(prompts));
+  const repeated = chosen.flatMap((prompt) => new Array<number[]>(K).fill(prompt));
+  const samples = await sample(policy, repeated, { rng: rng.child("samples") });
+  const compared: [number, number][] = [];
+  for (let start = 0; start < samples.length; start += K)
+    for (let i = 0; i < K; i++) for (let j = i + 1; j < K; j++) compared.push([start + i, start + j]);
+  const differing = compared.filter(([i, j]) => !equal(samples[i], samples[j]));
+  const candidates = differing.map(([i, j]) => ({ first: samples[i], second: samples[j] }));
+  const verdicts = await verdictsOf(labeller, candidates, rng.child("labels"));
+  const verdictOf = new Map(differing.map((pair, at) => [pair, verdicts[at]]));
+  const pairs = compared.map((pair): LabelledPair => {
+    const verdict = verdictOf.get(pair) ?? "tie";
+    const [better, other] = verdict === "second" ? [pair[1], pair[0]] : pair;
+    return { chosen: better, rejected: other, tie: verdict === "tie" };
+  });
+  return { samples, pairs };
+}
+
+/**
+ * `dpoLoss` of the pairs that are no ties, summed over them and divided by the number of all. Its metrics are means over
+ * those that are no ties. Ties only: 0, without a gradient; the metrics are then those of the first tie.
+ *
+ * @param referenceLogProbs log π_ref(y | x) of every sample, summed over its tokens, <eos> included.
+ */
+export function labelledPairsLoss(
+  policy: Policy,
+  { samples, pairs }: LabelledPairs,
+  referenceLogProbs: ArrayLike<number>,
+  beta: number,
+): Loss {
+  return tf.tidy(() => {
+    const kept = untied(pairs);
+    const used = trainedSamples(pairs); // each scored once, however many pairs it is in
+    const { logProbs, mask } = responseLogProbs(
+      policy,
+      used.map((i) => samples[i]),
+    );
+    const ofPolicy = sumOverResponse(logProbs, mask).expandDims<tf.Tensor2D>(1);
+    const ofReference = tf.tensor2d(
+      used.map((i) => [referenceLogProbs[i]]),
+      [used.length, 1],
+    );
+    // A product with one-hot rows picks them out, and has a gradient on every backend.
+    const pick = (of: tf.Tensor2D, side: "chosen" | "rejected"): tf.Tensor1D =>
+      tf
+        .oneHot(
+          kept.map((pair) => used.indexOf(pair[side])),
+          used.length,
+        )
+        .toFloat()
+        .matMul(of)
+        .as1D();
+    const { loss, metrics } = dpoLoss({
+      policyChosen: pick(ofPolicy, "chosen"),
+      policyRejected: pick(ofPolicy, "rejected"),
+      referenceChosen: pick(ofReference, "chosen"),
+      referenceRejected: pick(ofReference, "rejected"),
+      beta,
+    });
+    const share = kept[0].tie ? 0 : kept.length / pairs.length;
+    return { loss: loss.mul<tf.Scalar>(share), metrics };
+  });
+}
+
+/** Tokens whose gradient that loss takes, padding included. */
+export function labelledPairsTokens({ samples, pairs }: LabelledPairs): number {
+  return paddedTokens(trainedSamples(pairs).map((i) => samples[i]));
+}
+
+/** The pairs that are no ties; of ties only the first, so that a loss still depends on the policy. */
+function untied(pairs: readonly LabelledPair[]): readonly LabelledPair[] {
+  const kept = pairs.filter(({ tie }) => !tie);
+  return kept.length > 0 ? kept : pairs.slice(0, 1);
+}
+
+function trainedSamples(pairs: readonly LabelledPair[]): number[] {
+  return [...new Set(untied(pairs).flatMap(({ chosen, rejected }) => [chosen, rejected]))];
+}
+
+/**
+ * What is reported of drawn pairs, of the policy that drew them: `negativeLogProb` = mean −log π(y | x), the sample
+ * estimate of the entropy of responses; `ties` = share of pairs that are ties; `labels` = pairs the labeller was asked
+ * about; `sampledTokens` = tokens drawn, <eos> included; and what `measureRollout` reports.
+ */
+export function measureLabelledPairs(
+  { samples, pairs }: LabelledPairs,
+  options: LabelledPairsOptions,
+): Record<string, number> {
+  return {
+    negativeLogProb: -mean(samples.map(logProbOf)),
+    ties: pairs.filter(({ tie }) => tie).length / pairs.length,
+    labels: pairs.filter(({ chosen, rejected }) => !equal(samples[chosen], samples[rejected])).length,
+    sampledTokens: samples.reduce((sum, { response }) => sum + response.length, 0),
+    ...measureRollout({ samples }, options),
+  };
+}
+
+/**
+ * mean Σ_t (log π − log π_ref) over the samples (k1): an estimate of KL(π‖π_ref) of the policy that drew them, nats a
+ * response.
+ */
+export function klOfSamples(samples: readonly Sample[], referenceLogProbs: ArrayLike<number>): number {
+  return mean(samples.map((one, i) => logProbOf(one) - referenceLogProbs[i]));
+}
+
+const logProbOf = ({ logProbs }: Sample): number => logProbs.reduce((sum, logProb) => sum + logProb, 0);
+
+const equal = (a: Sample, b: Sample): boolean => String(a.response) === String(b.response);
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
