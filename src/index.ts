@@ -30,6 +30,10 @@
  * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
  * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
  * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
+ * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              |                          |
+ * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             |                          |
+ * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    |                          |
+ * | Taxonomy: mixed, iterative DPO                      | trainIterativeDpo        | objectives/iterative-dpo.ts          |                          |
  * | Reward models are not perfect: over-optimisation    | fitOverOptimisation      | evaluation/over-optimisation.ts      |                          |
  * | Reward models are not perfect: many of them         | ensembleReward           | rewards/ensemble.ts                  |                          |
  *
@@ -178,6 +182,14 @@ export { divergenceNames, fDpgLoss, trainFDpg } from "./objectives/f-dpg";
 export { brainLoss, trainBrain } from "./objectives/brain";
 export { fitLambda } from "./objectives/moment-matching";
 export { brainStage, dpgStage } from "./workbook/stages/distribution-matching";
+
+// Online, offline and mixed
+export { bestOfN, bestOfNKlBound } from "./evaluation/exact/best-of-n";
+export { distilBestOfN, expectedBestOfN, pickBest, sampleBestOfN } from "./objectives/best-of-n";
+export { preferByBradleyTerry, preferHigher, type Labeller } from "./rewards/labeller";
+export { trainOnlineDpo } from "./objectives/online-dpo";
+export { trainIterativeDpo } from "./objectives/iterative-dpo";
+export * from "./workbook/stages/online";
 
 // Over-optimisation and comparison
 export {

@@ -47,6 +47,8 @@ const sharedObjectives = new Set([
   "rollouts",
   "preference-pairs",
   "target-rollouts",
+  "dpo",
+  "labelled-pairs",
 ]);
 
 interface Import {

@@ -6,7 +6,7 @@ import {
   defaultSamplesPerPair,
   drawLabelledPairs,
   klOfSamples,
-  labelledPairsLoss,
+  lossOnPairs,
   labelledPairsTokens,
   measureLabelledPairs,
   type LabelledPair,
@@ -100,7 +100,7 @@ export function trainIterativeDpo(options: IterativeDpoOptions): AsyncGenerator<
         };
       },
       loss: ({ samples, minibatches, referenceLogProbs }, pass) =>
-        labelledPairsLoss(policy, { samples, pairs: minibatches[pass] }, referenceLogProbs, beta),
+        lossOnPairs(policy, { samples, pairs: minibatches[pass] }, referenceLogProbs, beta),
       measure: ({ tokensPerStep, metrics }) => ({ tokens: tokensPerStep, metrics }),
     },
     options,

@@ -13,6 +13,7 @@ import { checkWholeNumber, paddedTokens } from "../models/training";
 import { verdictsOf, type Labeller } from "../rewards/labeller";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
+import { checkShape } from "../tensors/shape";
 import { dpoLoss } from "./dpo";
 import { sumOverResponse } from "./kl";
 import { checkReference, measureRollout } from "./rollouts";
@@ -83,49 +84,77 @@ export async function drawLabelledPairs(
   return { samples, pairs };
 }
 
+export interface LabelledPairsBatch {
+  /**
+   * log π and log π_ref of every sample, [S]: sums over the response's tokens, `<eos>` included. The reference is held
+   * fixed.
+   */
+  logProbs: tf.Tensor1D;
+  referenceLogProbs: tf.Tensor1D;
+  /** Pairs of these samples; at least one. */
+  pairs: readonly LabelledPair[];
+  /** β > 0 of the objective whose optimum is sought. */
+  beta: number;
+}
+
 /**
  * `dpoLoss` of the pairs that are no ties, summed over them and divided by the number of all. Its metrics are means over
  * those that are no ties. Ties only: 0, without a gradient; the metrics are then those of the first tie.
- *
- * @param referenceLogProbs log π_ref(y | x) of every sample, summed over its tokens, <eos> included.
  */
-export function labelledPairsLoss(
+export function labelledPairsLoss({ logProbs, referenceLogProbs, pairs, beta }: LabelledPairsBatch): Loss {
+  checkShape("labelledPairsLoss: logProbs", logProbs, [null]);
+  checkShape("labelledPairsLoss: referenceLogProbs", referenceLogProbs, logProbs.shape);
+  if (pairs.length === 0) throw new RangeError("labelledPairsLoss: expected at least one pair, got none");
+  return tf.tidy(() => {
+    const kept = untied(pairs);
+    // A product with one-hot rows picks them out, and has a gradient on every backend.
+    const pick = (of: tf.Tensor1D, side: "chosen" | "rejected"): tf.Tensor1D => {
+      const rows = tf.oneHot(
+        kept.map((pair) => pair[side]),
+        of.size,
+      );
+      return rows.toFloat().matMul(of.expandDims(1)).as1D();
+    };
+    const { loss, metrics } = dpoLoss({
+      policyChosen: pick(logProbs, "chosen"),
+      policyRejected: pick(logProbs, "rejected"),
+      referenceChosen: pick(referenceLogProbs, "chosen"),
+      referenceRejected: pick(referenceLogProbs, "rejected"),
+      beta,
+    });
+    const share = kept[0].tie ? 0 : kept.length / pairs.length;
+    return { loss: loss.mul<tf.Scalar>(share), metrics };
+  });
+}
+
+/**
+ * That loss of a policy's pairs: scores the samples that are in a pair which is no tie, each once, however many pairs it
+ * is in. `referenceLogProbs` are log π_ref(y | x) of all samples. Call it inside a gradient.
+ */
+export function lossOnPairs(
   policy: Policy,
   { samples, pairs }: LabelledPairs,
   referenceLogProbs: ArrayLike<number>,
   beta: number,
 ): Loss {
   return tf.tidy(() => {
-    const kept = untied(pairs);
-    const used = trainedSamples(pairs); // each scored once, however many pairs it is in
+    const used = trainedSamples(pairs);
     const { logProbs, mask } = responseLogProbs(
       policy,
       used.map((i) => samples[i]),
     );
-    const ofPolicy = sumOverResponse(logProbs, mask).expandDims<tf.Tensor2D>(1);
-    const ofReference = tf.tensor2d(
-      used.map((i) => [referenceLogProbs[i]]),
-      [used.length, 1],
-    );
-    // A product with one-hot rows picks them out, and has a gradient on every backend.
-    const pick = (of: tf.Tensor2D, side: "chosen" | "rejected"): tf.Tensor1D =>
-      tf
-        .oneHot(
-          kept.map((pair) => used.indexOf(pair[side])),
-          used.length,
-        )
-        .toFloat()
-        .matMul(of)
-        .as1D();
-    const { loss, metrics } = dpoLoss({
-      policyChosen: pick(ofPolicy, "chosen"),
-      policyRejected: pick(ofPolicy, "rejected"),
-      referenceChosen: pick(ofReference, "chosen"),
-      referenceRejected: pick(ofReference, "rejected"),
+    const { loss, metrics } = labelledPairsLoss({
+      logProbs: sumOverResponse(logProbs, mask),
+      referenceLogProbs: tf.tensor1d(used.map((i) => referenceLogProbs[i])),
+      // A tie may be of samples that nobody scored: it stands for itself, wherever.
+      pairs: pairs.map(({ chosen, rejected, tie }) => ({
+        chosen: Math.max(0, used.indexOf(chosen)),
+        rejected: Math.max(0, used.indexOf(rejected)),
+        tie,
+      })),
       beta,
     });
-    const share = kept[0].tie ? 0 : kept.length / pairs.length;
-    return { loss: loss.mul<tf.Scalar>(share), metrics };
+    return { loss, metrics };
   });
 }
 

@@ -5,7 +5,7 @@ import {
   defaultSamplesPerPair,
   drawLabelledPairs,
   klOfSamples,
-  labelledPairsLoss,
+  lossOnPairs,
   labelledPairsTokens,
   measureLabelledPairs,
   type LabelledPairs,
@@ -54,7 +54,7 @@ export function trainOnlineDpo(options: OnlineDpoOptions): AsyncGenerator<Traini
         const labelled = await drawLabelledPairs(options, promptsPerStep, rng);
         return { ...labelled, referenceLogProbs: await sequenceLogProbs(reference, labelled.samples) };
       },
-      loss: (batch) => labelledPairsLoss(policy, batch, batch.referenceLogProbs, beta),
+      loss: (batch) => lossOnPairs(policy, batch, batch.referenceLogProbs, beta),
       measure: (batch) => ({
         tokens: labelledPairsTokens(batch),
         metrics: {

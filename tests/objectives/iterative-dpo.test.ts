@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { klDivergence, normalise, optimalPolicy } from "../../src/evaluation/exact";
 import { Policy, sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
-import { labelledPairsLoss } from "../../src/objectives/labelled-pairs";
+import { lossOnPairs } from "../../src/objectives/labelled-pairs";
 import { trainIterativeDpo, type IterativeDpoOptions } from "../../src/objectives/iterative-dpo";
 import { trainOnlineDpo } from "../../src/objectives/online-dpo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
@@ -100,7 +100,7 @@ describe("iterative DPO", () => {
           const pairs = [{ chosen: i, rejected: j, tie: false }];
           const gradient = tf.tidy(() => {
             const { grads } = tf.variableGrads(
-              () => labelledPairsLoss(policy, { samples, pairs }, ofRound, beta).loss,
+              () => lossOnPairs(policy, { samples, pairs }, ofRound, beta).loss,
               [...policy.gpt.parameters.values()],
             );
             return Object.values(grads).flatMap((g) => Array.from(g.dataSync()));

@@ -5,7 +5,7 @@ import { dpoLoss } from "../../src/objectives/dpo";
 import {
   drawLabelledPairs,
   klOfSamples,
-  labelledPairsLoss,
+  lossOnPairs,
   labelledPairsTokens,
   measureLabelledPairs,
   type LabelledPair,
@@ -109,7 +109,7 @@ describe("labelled pairs", () => {
       { chosen: 0, rejected: 1, tie: false },
     ];
     const ofReference = [-1, -2, -3, -4];
-    const found = differentiate(() => labelledPairsLoss(policy, { samples, pairs }, ofReference, 0.7).loss);
+    const found = differentiate(() => lossOnPairs(policy, { samples, pairs }, ofReference, 0.7).loss);
     const expected = differentiate(() => {
       const sum = (i: number): tf.Tensor1D => responseSum(policy, samples[i]);
       const { loss } = dpoLoss({
@@ -136,7 +136,7 @@ describe("labelled pairs", () => {
     const real: LabelledPair = { chosen: 0, rejected: 1, tie: false };
     const ofReference = [-1, -2, -1];
     const gradientWith = (pairs: LabelledPair[]) =>
-      differentiate(() => labelledPairsLoss(policy, { samples, pairs }, ofReference, 0.5).loss).gradient;
+      differentiate(() => lossOnPairs(policy, { samples, pairs }, ofReference, 0.5).loss).gradient;
     const dropped = gradientWith([real, { chosen: 0, rejected: 2, tie: true }]);
     const trained = gradientWith([real, { chosen: 0, rejected: 2, tie: false }]);
     assertClose(dropped, trained, float32, "gradient");
@@ -155,7 +155,7 @@ describe("labelled pairs", () => {
       { chosen: 0, rejected: 2, tie: true },
       { chosen: 0, rejected: 1, tie: true },
     ];
-    const { loss, gradient } = differentiate(() => labelledPairsLoss(policy, { samples, pairs }, [0, 0, 0], 1).loss);
+    const { loss, gradient } = differentiate(() => lossOnPairs(policy, { samples, pairs }, [0, 0, 0], 1).loss);
     assert.equal(loss, 0);
     assert.ok(gradient.every((g) => g === 0));
   });
@@ -177,7 +177,7 @@ describe("labelled pairs", () => {
           const pairs = [{ chosen: i, rejected: j, tie: false }];
           const weight = weightOf(i) * weightOf(j) * bradleyTerryProbability(rewards[i], rewards[j]);
           const { gradient } = differentiate(
-            () => labelledPairsLoss(policy, { samples: responses, pairs }, ofReference, atBeta).loss,
+            () => lossOnPairs(policy, { samples: responses, pairs }, ofReference, atBeta).loss,
           );
           sum = gradient.map((g, at) => (sum[at] ?? 0) + weight * g);
           size += weight * Math.max(...gradient.map(Math.abs));

@@ -2,6 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { cdpoLoss } from "../../../src/objectives/cdpo";
 import { dpoLoss } from "../../../src/objectives/dpo";
 import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
+import { labelledPairsLoss } from "../../../src/objectives/labelled-pairs";
 import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
 import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
 import { robustDpoLoss } from "../../../src/objectives/robust-dpo";
@@ -102,6 +103,21 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
       inputs: pairs(rng),
       fixed: references,
       evaluate: (inputs) => robustDpoLoss({ ...inputs, beta: 0.6, flipRate: 0.2 }).loss,
+    }),
+  ],
+  labelledPairsLoss: (rng) => [
+    of({
+      about: "β 0.6, two pairs and a tie",
+      inputs: { logProbs: logs(rng, 3), referenceLogProbs: logs(rng, 3) },
+      fixed: ["referenceLogProbs"],
+      evaluate: (inputs) => {
+        const pairs = [
+          { chosen: 0, rejected: 1, tie: false },
+          { chosen: 1, rejected: 2, tie: true },
+          { chosen: 2, rejected: 0, tie: false },
+        ];
+        return labelledPairsLoss({ ...inputs, pairs, beta: 0.6 }).loss;
+      },
     }),
   ],
   bradleyTerryLoss: (rng) => [
