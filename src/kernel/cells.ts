@@ -12,10 +12,15 @@ interface Cell {
   allowStdin: boolean;
   count: number;
   history: HistoryEntry | undefined;
+  /** The first error in the background that no code handled, while the cell ran. */
+  unhandled?: Failure;
 }
 
 /** The output of a cell, as the child reports it. */
-export type CellOutput = Extract<ToParent, { type: "stream" | "display" | "clear" | "result" | "inputRequest" }>;
+export type CellOutput = Extract<
+  ToParent,
+  { type: "stream" | "display" | "clear" | "result" | "inputRequest" | "error" }
+>;
 
 /** How many cells are remembered for output that comes after their end. */
 const remembered = 10_000;
@@ -55,7 +60,13 @@ export class Cells {
     return this.latest?.request.header;
   }
 
-  /** Runs an `execute_request`; resolves to the content of its reply when the cell is over. */
+  /**
+   * Runs an `execute_request`; resolves to the content of its reply when the cell is over.
+   *
+   * An error that no code handled, in something that the cell had started, is shown at once. It does not end the cell, but
+   * the reply says `error`, so that a client which runs a whole notebook stops there; the cell's own failure goes first.
+   * When it comes after the reply, the cell shows it, and the reply has been `ok`.
+   */
   async execute(request: RoutedMessage): Promise<Record<string, unknown>> {
     const { code, user_expressions: expressions = {}, allow_stdin: allowStdin = true } = request.content;
     if (typeof code !== "string")
@@ -75,7 +86,7 @@ export class Cells {
     const id = this.remember(cell);
     this.latest = this.running = cell;
     this.publish(cell, "execute_input", { code, execution_count: cell.count });
-    const { failure, userExpressions } = await this.requests.ask({
+    const outcome = await this.requests.ask({
       type: "execute",
       id,
       code,
@@ -88,12 +99,13 @@ export class Cells {
     this.running = undefined;
     this.questions = this.questions.filter((question) => question.cell !== cell);
     if (cell.history) this.history.keep(cell.history);
-    if (failure) this.publish(cell, "error", failureFields(failure));
+    if (outcome.failure) this.publish(cell, "error", failureFields(outcome.failure));
+    const failure = outcome.failure ?? cell.unhandled;
     return {
       status: failure ? "error" : "ok",
       execution_count: cell.count,
       ...(failure ? failureFields(failure) : {}),
-      user_expressions: userExpressions ?? {},
+      user_expressions: outcome.userExpressions ?? {},
       payload: [],
     };
   }
@@ -141,6 +153,13 @@ export class Cells {
         if (cell?.history && typeof plain === "string") this.history.setOutput(cell.history, plain);
         const content = { execution_count: cell?.count ?? 0, data: message.data, metadata: message.metadata ?? {} };
         this.publish(cell, "execute_result", content);
+        break;
+      }
+      case "error": {
+        const { failure } = message;
+        if (cell && cell === this.running) cell.unhandled ??= failure;
+        else this.log(`a cell that had ended has failed in the background: ${failure.ename}: ${failure.evalue}`);
+        this.publish(cell, "error", failureFields(failure));
         break;
       }
       case "inputRequest":

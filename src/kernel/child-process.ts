@@ -11,7 +11,7 @@ export interface ChildProcessOptions {
   /** MiB of JavaScript objects; tensors' own memory is not counted. Default: half of the machine's memory. */
   memoryLimit?: number;
   /**
-   * Keep a second process ready, so that a restart takes no time. It has loaded the compiler and nothing of the user's, and
+   * Keep a second process ready, so that a crash, or native code that has to be killed, costs no time. It has loaded the compiler and nothing of the user's, and
    * costs memory (about 200 MB). Default true.
    */
   spare?: boolean;
@@ -34,7 +34,7 @@ const softNotice = 700;
 const endPatience = 1000;
 
 export class ChildProcess implements Child {
-  readonly ready: Promise<{ languageVersion: string; tslabVersion: string }>;
+  readonly ready: Promise<void>;
   private readonly options: Required<Omit<ChildProcessOptions, "env">> & { env?: NodeJS.ProcessEnv };
   private readonly messageListeners = new Set<(message: ToParent) => void>();
   private readonly deathListeners = new Set<(death: Death) => void>();
@@ -52,10 +52,7 @@ export class ChildProcess implements Child {
   private failedStarts = 0;
   private dead: Failure | undefined;
   private readonly waiting = new Set<() => void>();
-  private settleReady: {
-    resolve(versions: { languageVersion: string; tslabVersion: string }): void;
-    reject(error: Error): void;
-  };
+  private settleReady: { resolve(): void; reject(error: Error): void };
 
   constructor(options: ChildProcessOptions) {
     const {
@@ -79,7 +76,7 @@ export class ChildProcess implements Child {
     return { current: this.current.pid, spare: this.spare?.pid };
   }
 
-  /** Whether a restart would find a process that takes cells at once. */
+  /** Whether a death would find a process that takes cells at once. */
   get spareReady(): boolean {
     return this.spare?.ready !== undefined;
   }
@@ -144,15 +141,6 @@ export class ChildProcess implements Child {
     clearTimeout(escalation);
   }
 
-  /** Ends the process and starts with a new one; resolves when that takes cells. Everything in memory is lost. */
-  async restart(): Promise<void> {
-    if (this.stopped) throw new Error("The kernel has been stopped.");
-    const text = "The kernel was restarted. Its variables and imports are gone; run the cells from the top.";
-    this.replace(this.current, { ename: "KernelRestarted", evalue: text, traceback: [`KernelRestarted: ${text}`] });
-    await this.until(() => this.current.ready !== undefined || this.dead !== undefined);
-    if (this.dead) throw new Error((this.dead as Failure).evalue);
-  }
-
   async stop(): Promise<void> {
     this.stopped = true;
     clearTimeout(this.spareTimer);
@@ -199,7 +187,7 @@ export class ChildProcess implements Child {
   private heard(message: ToParent): void {
     if (message.type === "ready") {
       this.failedStarts = 0;
-      this.settleReady.resolve({ languageVersion: message.languageVersion, tslabVersion: message.tslabVersion });
+      this.settleReady.resolve();
     }
     if (message.type === "done") this.cells.delete(message.id);
     this.tell(message);
@@ -215,7 +203,7 @@ export class ChildProcess implements Child {
   private lost(life: Life, end: LifeEnd): void {
     if (this.stopped) return;
     if (life === this.spare) {
-      // Without one, a restart only takes longer.
+      // Without one, the next start only takes longer.
       this.spare = undefined;
     } else if (life === this.current) {
       this.failedStarts = end.wasReady ? 0 : this.failedStarts + 1;

@@ -188,6 +188,7 @@ export class Kernel {
 
   private async ready(seconds: number, signal?: AbortSignal): Promise<void> {
     const deadline = performance.now() + seconds * 1000;
+    const left = () => (deadline - performance.now()) / 1000;
     let giveUp = () => {};
     const aborted = new Promise<never>((_, reject) => {
       giveUp = () => reject(signal?.reason);
@@ -197,11 +198,20 @@ export class Kernel {
     aborted.catch(() => {});
     try {
       // A subscriber misses what was published before its subscription arrived, so ask until both channels answer.
-      for (let left = seconds; left > 0; left = (deadline - performance.now()) / 1000) {
-        const asked = this.request("shell", "kernel_info_request", {}, { timeout: left, idleAfterReply });
+      let connected: KernelMessage | undefined;
+      while (!connected && left() > 0) {
+        const asked = this.request("shell", "kernel_info_request", {}, { timeout: left(), idleAfterReply });
         asked.catch(() => {});
-        if (await Promise.race([asked, aborted])) return;
+        connected = await Promise.race([asked, aborted]);
       }
+      // Our kernel answers before it can run cells. What it asks its other process tells when that is there, so that a
+      // cell's time limit is the cell's.
+      if (connected && this.kind === "workbook") {
+        const asked = this.request("shell", "is_complete_request", { code: "" }, { timeout: left() });
+        asked.catch(() => {});
+        connected = await Promise.race([asked, aborted]);
+      }
+      if (connected) return;
     } finally {
       signal?.removeEventListener("abort", giveUp);
     }
@@ -299,11 +309,12 @@ export class Kernel {
     return { status: String(reply.content.status), executionCount: typeof count === "number" ? count : null };
   }
 
-  /** Waits for one turn of the event loop that runs the cells, in which rejections that nobody handles are reported. */
+  /**
+   * Waits until what failed in a cell's last step, and nobody handled, has been told. Our kernel has done so before it
+   * answers; tslab does in the next turn of the event loop.
+   */
   async settle(): Promise<void> {
-    // Our kernel answers kernel_info_request in the process that runs no cells.
-    if (this.kind === "workbook") await this.request("shell", "is_complete_request", { code: "" }, { timeout: 5 });
-    else await this.request("shell", "kernel_info_request", {}, { timeout: 5 });
+    if (this.kind === "tslab") await this.request("shell", "kernel_info_request", {}, { timeout: 5 });
   }
 
   /**

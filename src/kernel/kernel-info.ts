@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { protocolVersion } from "./wire";
 
@@ -9,15 +10,20 @@ function implementation(): { name: string; version: string } {
   return { name, version };
 }
 
-/** The content of `kernel_info_reply`, as soon as the child has told what language it speaks. */
-export async function describeKernel(
-  ready: Promise<{ languageVersion: string; tslabVersion: string }>,
-): Promise<Record<string, unknown>> {
-  // Without a child the cells say what is wrong; a client must still be able to connect to read that.
-  const { languageVersion, tslabVersion } = await ready.catch(() => ({
-    languageVersion: "unknown",
-    tslabVersion: "unknown",
-  }));
+function versionIn(packageFile: string): string {
+  return (JSON.parse(readFileSync(packageFile, "utf8")) as { version: string }).version;
+}
+
+/**
+ * The content of `kernel_info_reply`. It is known before the child is there, whose compiler takes a second to load: a client
+ * connects meanwhile, and its first cell waits. Should there never be a child, that cell says why.
+ */
+export function describeKernel(): Record<string, unknown> {
+  const here = createRequire(__filename);
+  const tslab = here.resolve("tslab/package.json");
+  const tslabVersion = versionIn(tslab);
+  // The compiler that tslab brings, which says of itself what its package does.
+  const languageVersion = versionIn(createRequire(tslab).resolve("@tslab/typescript-for-tslab/package.json"));
   const { name, version } = implementation();
   return {
     status: "ok",

@@ -56,12 +56,18 @@ export type ToChild =
 
 /** Child to parent. */
 export type ToParent =
-  | { type: "ready"; languageVersion: string; tslabVersion: string }
+  /** It takes requests. */
+  | { type: "ready" }
   | { type: "stream"; id: string; name: "stdout" | "stderr"; text: string }
   | ({ type: "display"; id: string; displayId?: string; update: boolean } & Bundle)
   | { type: "clear"; id: string; wait: boolean }
   | ({ type: "result"; id: string } & Bundle)
   | { type: "inputRequest"; id: string; prompt: string; password: boolean }
+  /**
+   * What the request has started (a timer, an event's listener, a promise that nobody awaits) failed, and no code handled
+   * it: while the request runs, which goes on, or after its end.
+   */
+  | { type: "error"; id: string; failure: Failure }
   /** The request is over; for `execute` all of its output has come before. */
   | {
       type: "done";

@@ -18,11 +18,11 @@ export interface Child {
    * and the remedy. With `restarted` the new child is ready or on its way; requests sent meanwhile wait for it.
    */
   onDeath(listener: (death: { failure: Failure; restarted: boolean }) => void): void;
-  /** Resolves when the running cell has ended or the child was restarted. */
+  /** Resolves when the running cell has ended or the child was replaced. */
   interrupt(): Promise<void>;
-  restart(): Promise<void>;
   stop(): Promise<void>;
-  ready: Promise<{ languageVersion: string; tslabVersion: string }>;
+  /** Resolves when the child takes requests, which wait for it until then; rejects when no child could be started. */
+  ready: Promise<void>;
 }
 
 export interface ServerOptions {
@@ -181,7 +181,7 @@ export class KernelServer {
           return refusal("NotSupported", "execute_request: cells run in order: expected on shell, got on control");
         return this.execute(message);
       case "kernel_info_request":
-        return describeKernel(this.options.child.ready);
+        return describeKernel();
       case "complete_request": {
         const code = String(content.code);
         const { content: found, failure } = await this.requests.ask({

@@ -1,9 +1,11 @@
+import { unhandledRemedies } from "../kernel/child/errors";
 import type { KernelDied } from "../kernel/client";
 import { type EmittedCell, errorFromStderr, unhandled } from "../kernel/tslab-errors";
 import type { CodeCell } from "./notebook";
 
 /** Why a run ended early. */
 export interface RunFailure {
+  /** `unhandled-rejection`: of any error that no code handled, in something that the cell had started. */
   kind: "error" | "unhandled-rejection" | "timeout" | "kernel-died" | "interrupted";
   /** The cell that was running; undefined when none was. */
   cellId: string | undefined;
@@ -57,32 +59,19 @@ export function kernelFailure(cell: CodeCell, ending: Ending, cells: readonly Co
     cell.outputs = cell.outputs.filter((output) => output.output_type !== "error" || output.ename !== "InterruptError");
     return cutFailure(cell, ending);
   }
-  for (const each of cells) backgroundError(each);
   const failed = errorIn(cell) ? cell : cells.find(errorIn);
   const error = failed && errorIn(failed);
   if (!failed || !error) return undefined;
   const { ename, evalue } = error;
   const kind = kernelLosses.has(ename)
     ? "kernel-died"
-    : ending.status === "ok" || failed !== cell
+    : unhandledRemedies.has(error.traceback.at(-1) ?? "")
       ? "unhandled-rejection"
       : "error";
   const { id: cellId, source, execution_count: count } = failed;
   const line = new RegExp(`cell \\[${count}\\], line (\\d+)`).exec(error.traceback.join("\n"))?.[1];
   const traceback = withoutExcerpt(error.traceback, count).map((text) => withCellIds(text, cells));
   return { kind, cellId, source, ename, evalue, traceback, line: line === undefined ? undefined : Number(line) };
-}
-
-/** Turns the kernel's text on stderr for an error in the background into an `error` output. */
-function backgroundError(cell: CodeCell): void {
-  for (const output of cell.outputs) {
-    if (output.output_type !== "stream" || output.name !== "stderr") continue;
-    const told = /^Not handled by the cell,.*:\n((?:Uncaught )?([\w$.]+)(?:: (.*))?(?:\n[^]*)?)\n$/m.exec(output.text);
-    if (!told) continue;
-    removeText(cell, [told[0]]);
-    failWith(cell, "unhandled-rejection", { ename: told[2], evalue: told[3] ?? "", traceback: told[1].split("\n") });
-    return;
-  }
 }
 
 /** The names of the errors by which our kernel tells that it had to start anew, so that all variables are gone. */

@@ -14,6 +14,8 @@ export interface CellRun {
   result: Bundle | undefined;
   displays: { bundle: Bundle; displayId?: string; update?: boolean }[];
   cleared: boolean[];
+  /** Errors in the background that no code handled. */
+  unhandled: Failure[];
 }
 
 export class TestNotebook {
@@ -29,12 +31,21 @@ export class TestNotebook {
 
   /** Starts a cell; its output is filled in while it runs. */
   start(code: string, silent = false): { seen: CellRun; done: Promise<CellRun> } {
-    const seen: CellRun = { failure: undefined, stdout: "", stderr: "", result: undefined, displays: [], cleared: [] };
+    const seen: CellRun = {
+      failure: undefined,
+      stdout: "",
+      stderr: "",
+      result: undefined,
+      displays: [],
+      cleared: [],
+      unhandled: [],
+    };
     const output = {
       stream: (name: "stdout" | "stderr", text: string) => void (seen[name] += text),
       display: (bundle: Bundle, options?: object) => void seen.displays.push({ bundle, ...options }),
       clear: (wait: boolean) => void seen.cleared.push(wait),
       result: (bundle: Bundle) => void (seen.result = bundle),
+      error: (failure: Failure) => void seen.unhandled.push(failure),
       input: (prompt: string, password: boolean) => Promise.resolve(`${prompt}${password ? "secret" : "typed"}`),
     };
     const done = this.executor

@@ -66,6 +66,11 @@ export class ChildSession {
       .join("");
   }
 
+  /** The errors in a cell's background that no code handled. */
+  unhandled(id: string): Failure[] {
+    return this.messages.flatMap((message) => (message.type === "error" && message.id === id ? [message.failure] : []));
+  }
+
   private result(id: string): unknown {
     const found = this.messages.find((message) => message.type === "result" && message.id === id);
     return found && (found as Extract<ToParent, { type: "result" }>).data["text/plain"];
@@ -81,10 +86,10 @@ export class ChildSession {
     return { outcome, milliseconds };
   }
 
-  /** Waits until something holds, 20 s at most. */
+  /** Waits until something holds, a minute at most: a process may take 20 s to start where many do. */
   async until(holds: () => boolean, what = "something"): Promise<void> {
-    for (const deadline = performance.now() + 20_000; !holds(); await sleep(10))
-      if (performance.now() > deadline) throw new Error(`waited 20 s for ${what}`);
+    for (const deadline = performance.now() + 60_000; !holds(); await sleep(10))
+      if (performance.now() > deadline) throw new Error(`waited a minute for ${what}`);
   }
 
   stop(): Promise<void> {

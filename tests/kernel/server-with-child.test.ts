@@ -4,6 +4,8 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { ChildProcess as Child } from "../../src/kernel/child-process";
+import { KernelServer } from "../../src/kernel/server";
 import { messageFaults } from "./message-fields";
 import { executeContent, freeConnection, RawClient, streamText } from "./raw-client";
 
@@ -221,6 +223,35 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
       await client.answer(kept);
       assert.equal(streamText((await client.answer(next)).iopub), "run\n");
     });
+  });
+
+  it("answers a client before the child is there, and keeps its cells until then", async () => {
+    const connection = await freeConnection();
+    const child = new Child({ cwd: path.join(root, "notebooks"), spare: false });
+    // Held up, so that it cannot come too early.
+    process.kill(child.pids.current!, "SIGSTOP");
+    let ready = false;
+    void child.ready.then(() => (ready = true));
+    const server = await KernelServer.start({ connection, child, log: () => {} });
+    const early = await RawClient.connect(connection);
+    try {
+      const { reply } = await early.request("control", "kernel_info_request");
+      assert.equal((reply.content.language_info as { name: string }).name, "typescript");
+      const dropped = early.send("shell", "execute_request", executeContent('console.log("dropped")'));
+      await early.until(() => early.iopubOf(dropped).length === 2);
+      await early.request("control", "interrupt_request");
+      assert.equal((await early.answer(dropped)).reply.content.ename, "InterruptError");
+      const kept = early.send("shell", "execute_request", executeContent('console.log("kept")'));
+      await early.until(() => early.iopubOf(kept).length === 2);
+      assert.equal(await early.beat("ping"), "ping");
+      assert.equal(ready, false);
+      process.kill(child.pids.current!, "SIGCONT");
+      assert.equal(streamText((await early.answer(kept)).iopub), "kept\n");
+      assert.deepEqual(early.messages.flatMap(messageFaults), []);
+    } finally {
+      early.close();
+      await server.close();
+    }
   });
 
   describe("at its end", () => {

@@ -118,6 +118,43 @@ describe("kernel/server, with a stand-in for the child", () => {
       });
     });
 
+    it("shows at once what fails in the background and nothing handles, and says so in the reply", async () => {
+      const failing = client.send("shell", "execute_request", executeContent("fail first\nprint 1\nfail second"));
+      const queued = client.send("shell", "execute_request", executeContent("print 1"));
+      const { reply, iopub } = await client.answer(failing);
+      // The cell has gone on to its end.
+      assert.deepEqual(outline(iopub), ["busy", "execute_input", "error", "stream", "error", "idle"]);
+      assert.deepEqual(iopub[2].content, { ...boom, evalue: "first" });
+      const { status, ename, evalue, traceback } = reply.content;
+      assert.deepEqual({ status, ename, evalue, traceback }, { status: "error", ...boom, evalue: "first" });
+      assert.equal((await client.answer(queued)).reply.content.status, "aborted");
+    });
+
+    it("lets the cell's own failure go before one of its background, in the reply", async () => {
+      const { reply, iopub } = await client.execute("fail first\nthrow");
+      assert.deepEqual(
+        iopub.filter(({ type }) => type === "error").map(({ content }) => content.evalue),
+        ["first", boom.evalue],
+      );
+      assert.equal(reply.content.evalue, boom.evalue);
+      const silent = await client.execute("fail hidden", { silent: true });
+      assert.deepEqual(outline(silent.iopub), ["busy", "idle"]);
+      assert.equal(silent.reply.content.evalue, "hidden");
+    });
+
+    it("shows an error in the background of a cell that has ended in that cell, and in the log", async () => {
+      const first = await client.execute("later 100 fail late");
+      assert.equal(first.reply.content.status, "ok");
+      const second = await client.execute("sleep 250\nprint 1");
+      assert.equal(second.reply.content.status, "ok");
+      const errors = client.iopubOf(first.id).filter(({ type }) => type === "error");
+      assert.deepEqual(
+        errors.map(({ content }) => content.evalue),
+        ["late"],
+      );
+      assert.match(log.join("\n"), /has failed in the background: Error: late/);
+    });
+
     it("evaluates user expressions after the cell", async () => {
       const { reply } = await client.execute("", { user_expressions: { a: "x + 1" } });
       assert.deepEqual(reply.content.user_expressions, {

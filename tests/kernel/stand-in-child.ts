@@ -9,11 +9,12 @@ export const boom: Failure = { ename: "Error", evalue: "boom", traceback: ["Erro
 /**
  * A child without a language, to test the protocol by. A toy cell holds one command a line:
  * `print N` (lines 0 … N-1), `error TEXT` (on stderr), `chunk MEGABYTES`, `sleep MS`, `hang`, `throw`, `result TEXT`,
- * `display ID TEXT`, `update ID TEXT`, `clear`, `input PROMPT`, `later MS TEXT` (printed in the background), `open`, `say`
+ * `display ID TEXT`, `update ID TEXT`, `clear`, `input PROMPT`, `fail VALUE` (an error that nothing handled),
+ * `later MS TEXT` (printed in the background) or `later MS fail VALUE`, `open`, `say`
  * and `close COMM`, and `die` (the child dies, a new one comes), `die for good`.
  */
 export class StandInChild implements Child {
-  readonly ready = Promise.resolve({ languageVersion: "5.0.4", tslabVersion: "1.0.22" });
+  readonly ready = Promise.resolve();
   /** What the server has sent. */
   readonly received: ToChild[] = [];
   interrupts = 0;
@@ -110,6 +111,9 @@ export class StandInChild implements Child {
     const { listener } = this;
     const bundle = (text: string) => ({ data: { "text/plain": text }, metadata: {} });
     switch (word) {
+      case "fail":
+        listener({ type: "error", id, failure: { ...boom, evalue: first } });
+        break;
       case "print":
         for (let i = 0; i < Number(first); i++) listener({ type: "stream", id, name: "stdout", text: `${i}\n` });
         break;
@@ -149,7 +153,10 @@ export class StandInChild implements Child {
         break;
       }
       case "later":
-        this.after(Number(first), () => listener({ type: "stream", id, name: "stdout", text: `${rest.join(" ")}\n` }));
+        this.after(Number(first), () => {
+          if (rest[0] === "fail") listener({ type: "error", id, failure: { ...boom, evalue: rest[1] } });
+          else listener({ type: "stream", id, name: "stdout", text: `${rest.join(" ")}\n` });
+        });
         break;
       case "open":
         listener({ type: "commOpen", id, commId: first, target: "toy", data: { opened: true }, metadata: {} });
@@ -191,8 +198,6 @@ export class StandInChild implements Child {
     this.stopCell?.({ ename: "InterruptError", evalue: "The cell was interrupted", traceback: ["InterruptError"] });
     await this.ended;
   }
-
-  async restart(): Promise<void> {}
 
   async stop(): Promise<void> {
     this.stopped = true;

@@ -11,7 +11,7 @@ import { Console } from "node:console";
 import { StringDecoder } from "node:string_decoder";
 import { createRequire } from "node:module";
 import { inspect, promisify } from "node:util";
-import type { Bundle } from "../messages";
+import type { Bundle, Failure } from "../messages";
 
 /** Where a cell's output goes. */
 export interface CellOutput {
@@ -21,6 +21,8 @@ export interface CellOutput {
   clear(wait: boolean): void;
   /** The value of the last expression. */
   result(bundle: Bundle): void;
+  /** Something that the cell had started failed, and no code handled it. */
+  error(failure: Failure): void;
   /** Asks the user for a line. */
   input(prompt: string, password: boolean): Promise<string>;
 }
@@ -77,6 +79,11 @@ export class CellContext {
 
   result(bundle: Bundle): void {
     if (!this.cell.silent) this.cell.output.result(bundle);
+  }
+
+  /** Tells what failed in the background, also when the cell is silent: its reply says so. */
+  error(failure: Failure): void {
+    this.cell.output.error(failure);
   }
 
   input(prompt: string, password: boolean): Promise<string> {

@@ -121,10 +121,6 @@ export class CellConverter {
     this.converter = loadConverter(this.adapted()).createConverter();
   }
 
-  get languageVersion(): string {
-    return this.compiler.version;
-  }
-
   /** Compiles a cell after cells that left `declarations`. */
   convert(declarations: string, code: string): { diagnostics: CellDiagnostic[] } | { cell: ConvertedCell } {
     this.files.refresh();

@@ -32,6 +32,26 @@ export function failureOf(thrown: unknown, cells: CellTexts): Failure {
   return { ename: errorName(thrown), evalue: String(thrown.message), traceback: [...told, ...excerpts(places)] };
 }
 
+/** How an error came that no code handled: thrown in a callback, or in a promise that nobody awaits. */
+export type UnhandledOrigin = "uncaughtException" | "unhandledRejection";
+
+const remedies: Record<UnhandledOrigin, string> = {
+  uncaughtException:
+    "Thrown in the background, in a callback (of a timer or an event), where no code of the cell can catch it: " +
+    "catch it in the callback, or listen to the emitter's 'error' event.",
+  unhandledRejection:
+    "This promise failed and nobody handles it: await it in the cell, or add .catch(…), also where it is started in the background.",
+};
+
+/** The lines by which a traceback ends when no code handled the error. */
+export const unhandledRemedies: ReadonlySet<string> = new Set(Object.values(remedies));
+
+/** What was thrown in the background of a cell, where no code handled it, and what to do about it. */
+export function unhandledFailure(thrown: unknown, origin: UnhandledOrigin, cells: CellTexts): Failure {
+  const failure = failureOf(thrown, cells);
+  return { ...failure, traceback: [...failure.traceback, "", remedies[origin]] };
+}
+
 /** What the type-checker found in a cell, or in an expression (count 0), that was therefore not run. */
 export function typeFailure(diagnostics: readonly CellDiagnostic[], count: number, cwd: string): Failure {
   const first = diagnostics.find(({ file }) => !file) ?? diagnostics[0]!;

@@ -19,7 +19,7 @@ import type { CommTargets } from "./comms";
 import { CellConverter, loadCompiler, type ConvertedCell } from "./converter";
 import { declarationsReached } from "./declarations";
 import { displayOf, plainData } from "./display";
-import { failureOf, typeFailure } from "./errors";
+import { failureOf, typeFailure, unhandledFailure, type UnhandledOrigin } from "./errors";
 import * as language from "./language";
 import { CellModules, importMeta } from "./modules";
 import { ReplacedTensors } from "./replaced-tensors";
@@ -65,7 +65,6 @@ class Names {
 }
 
 export class Executor {
-  readonly languageVersion: string;
   private readonly compiler = loadCompiler();
   private converter: CellConverter | undefined;
   private readonly modules: CellModules;
@@ -87,7 +86,6 @@ export class Executor {
     const fromTslab = createRequire(createRequire(__filename).resolve("tslab/package.json"));
     this.tslab = { jupyter: fromTslab("./dist/jupyter.js"), metadata: fromTslab("./dist/metadata.js") };
     this.converter = new CellConverter(options);
-    this.languageVersion = this.converter.languageVersion;
     const stackLimit = Error.stackTraceLimit;
     Error.stackTraceLimit = frames;
     this.undo = [connectProcess(), addCellGlobals(options.comms), () => void (Error.stackTraceLimit = stackLimit)];
@@ -166,9 +164,14 @@ export class Executor {
     return this.running !== undefined;
   }
 
-  /** An error of a cell (one that nothing caught, for example), as Jupyter reports it. */
+  /** An error of a cell, as Jupyter reports it. */
   describe(error: unknown): Failure {
     return failureOf(error, this.texts);
+  }
+
+  /** An error of something that a cell has started, which no code handled, as Jupyter reports it. */
+  describeUnhandled(error: unknown, origin: UnhandledOrigin): Failure {
+    return unhandledFailure(error, origin, this.texts);
   }
 
   complete(code: string, cursor: number): language.CompleteReply {
@@ -313,5 +316,6 @@ const noOutput: CellOutput = {
   display: () => {},
   clear: () => {},
   result: () => {},
+  error: () => {},
   input: () => Promise.reject(new Error("Nobody can be asked here.")),
 };

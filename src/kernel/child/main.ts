@@ -1,9 +1,9 @@
 /** The process that runs the cells: it takes what the parent asks for, and tells what comes of it. */
-import { createRequire } from "node:module";
 import type { Failure, ToChild } from "../messages";
 import { currentCell, InterruptError, type CellOutput } from "./cell-context";
 import { CellComms } from "./comms";
 import { Connection } from "./connection";
+import type { UnhandledOrigin } from "./errors";
 import { Executor } from "./executor";
 import { Inputs } from "./inputs";
 import { Interrupts } from "./interrupt";
@@ -46,15 +46,14 @@ class CellQueue {
     });
     this.connection = new Connection(3, this.interrupts.protect);
     this.inputs = new Inputs(this.connection, () => (this.running ?? this.latest)?.output);
-    process.on("uncaughtException", (error) => this.uncaught(error));
-    process.on("unhandledRejection", (reason) => this.uncaught(reason));
+    process.on("uncaughtException", (error) => this.unhandled(error, "uncaughtException"));
+    process.on("unhandledRejection", (reason) => this.unhandled(reason, "unhandledRejection"));
     this.comms = new CellComms(
       (message) => this.connection.send(message),
       () => (this.running ?? this.latest)?.request.id ?? "",
     );
     this.executor = Executor.create({ cwd: process.cwd(), comms: this.comms });
-    const { version } = createRequire(__filename)("tslab/package.json") as { version: string };
-    this.connection.send({ type: "ready", languageVersion: this.executor.languageVersion, tslabVersion: version });
+    this.connection.send({ type: "ready" });
   }
 
   take(message: ToChild): void {
@@ -106,8 +105,11 @@ class CellQueue {
     this.interrupts.cellStarts();
     if (this.endedEarly.delete(id)) return this.finish(cell, interrupted());
     void this.executor.execute({ code, count, silent, output: cell.output }).then((failure) => {
-      if (failure || Object.keys(request.userExpressions).length === 0) this.finish(cell, failure);
-      else void this.evaluate(request).then((values) => this.finish(cell, undefined, values));
+      // A turn, at whose start Node tells of promises that have failed by now: they still are errors of this cell.
+      setImmediate(() => {
+        if (failure || Object.keys(request.userExpressions).length === 0) this.finish(cell, failure);
+        else void this.evaluate(request).then((values) => this.finish(cell, undefined, values));
+      });
     });
   }
 
@@ -157,20 +159,19 @@ class CellQueue {
         connection.send({ type: "display", id, ...bundle, displayId, update }),
       clear: (wait) => connection.send({ type: "clear", id, wait }),
       result: (bundle) => connection.send({ type: "result", id, ...bundle }),
+      error: (failure) => connection.send({ type: "error", id, failure }),
       input: (prompt, password) => this.inputs.ask({ id, allowStdin, prompt, password }),
     };
   }
 
   /** An error that no code handles: in a timer, an event's listener, a promise that nobody awaits. */
-  private uncaught(error: unknown): void {
+  private unhandled(error: unknown, origin: UnhandledOrigin): void {
     const cell = currentCell();
     // What an interrupted cell left behind unwinds by this error.
     if (error instanceof InterruptError || cell?.interrupted) return;
-    const { traceback } = this.executor?.describe(error) ?? { traceback: [String((error as Error)?.stack ?? error)] };
-    const text = `Not handled by the cell, and thrown after it had started something in the background:\n${traceback.join("\n")}\n`;
-    if (cell) cell.write("stderr", text);
-    else if (this.latest) this.latest.output.stream("stderr", text);
-    else process.stderr.write(text);
+    const output = cell ?? this.latest?.output;
+    if (output) output.error(this.executor.describeUnhandled(error, origin));
+    else process.stderr.write(`${String((error as Error)?.stack ?? error)}\n`);
   }
 }
 
