@@ -26,6 +26,10 @@
  * | Closeness to the reference: how to capture it?      | klPolicyToReferencePerToken | objectives/kl.ts                  | 06-regularised-objective |
  * | Regularised reward maximisation, with beta          | exactObjectiveLoss       | objectives/enumerated.ts             | 06-regularised-objective |
  * | Taxonomy: reward maximisation, policy gradient      | policyGradientLoss       | objectives/policy-gradient.ts        | 07-reward-maximisation   |
+ * | Taxonomy: reward maximisation, PPO                  | ppoLoss                  | objectives/ppo.ts                    |                          |
+ * | Taxonomy: reward maximisation, PPO's advantages     | generalisedAdvantages    | objectives/gae.ts                    |                          |
+ * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   |                          |
+ * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   |                          |
  * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
  * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
  * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
@@ -161,6 +165,16 @@ export {
   policyGradientLoss,
 } from "./objectives/policy-gradient";
 export { trainPolicyGradient } from "./objectives/reward-maximisation";
+export { clippedSurrogate } from "./objectives/clipped-surrogate";
+export { generalisedAdvantages, klShapedTokenRewards, whitenedAdvantages } from "./objectives/gae";
+export { stateValues } from "./models/state-values";
+export { ofResponses, onTokens } from "./objectives/token-layout";
+export { ppoLoss, trainPpo } from "./objectives/ppo";
+export { rlooLoss, trainRloo } from "./objectives/rloo";
+export { groupAdvantages, grpoLoss, trainGrpo } from "./objectives/grpo";
+export { ppoStage } from "./workbook/stages/ppo";
+export { rlooStage } from "./workbook/stages/rloo";
+export { grpoStage } from "./workbook/stages/grpo";
 export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
 export { adviceMargin } from "./evaluation/advice-margin";
 

@@ -25,8 +25,11 @@ export function onEveryBackend(tests: () => void): void {
 export function enumeratedBatch(space: SequenceSpace) {
   const { tokens, states, mask, rows, columns } = paddedResponses(space);
   const shape: [number, number] = [rows, columns];
-  const logitsAt = (logits: tf.Tensor2D) =>
-    tf.oneHot(tf.tensor1d(states, "int32"), space.prefixes.length).toFloat().matMul(logits);
+  const stateOf = (): tf.Tensor =>
+    space.prefixes.length > 1
+      ? tf.oneHot(tf.tensor1d(states, "int32"), space.prefixes.length).toFloat()
+      : tf.ones([states.length, 1]); // which tf.oneHot refuses
+  const logitsAt = (logits: tf.Tensor2D) => stateOf().matMul(logits);
   return {
     /** 1 on a response's tokens, [N, L]. */
     mask: () => tf.tensor2d(mask, shape),
