@@ -49,6 +49,9 @@ const sharedObjectives = new Set([
   "target-rollouts",
   "dpo",
   "labelled-pairs",
+  "token-layout",
+  "clipped-surrogate",
+  "gae",
 ]);
 
 interface Import {

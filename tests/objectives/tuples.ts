@@ -27,7 +27,7 @@ export function gradientOverTuples(
   const weights = tuples.flatMap((tuple) => tuple.map(() => Math.exp(tuple.reduce((sum, i) => sum + logP[i], 0))));
   return gradientOf(space, logits, (now) => {
     const places = tf.oneHot(tf.tensor1d(tuples.flat(), "int32"), n).toFloat();
-    const pick = (rows: tf.Tensor2D): tf.Tensor2D => places.matMul(rows);
+    const pick = (rows: tf.Tensor2D): tf.Tensor2D => places.matMul(rows) as tf.Tensor2D;
     return loss({ pick, batch: enumeratedBatch(space), now })(tf.tensor1d(weights));
   });
 }

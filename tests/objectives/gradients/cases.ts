@@ -3,8 +3,11 @@ import { cdpoLoss } from "../../../src/objectives/cdpo";
 import { dpoLoss } from "../../../src/objectives/dpo";
 import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
 import { labelledPairsLoss } from "../../../src/objectives/labelled-pairs";
+import { grpoLoss } from "../../../src/objectives/grpo";
 import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
 import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
+import { ppoLoss } from "../../../src/objectives/ppo";
+import { rlooLoss } from "../../../src/objectives/rloo";
 import { robustDpoLoss } from "../../../src/objectives/robust-dpo";
 import { bradleyTerryLoss } from "../../../src/rewards/bradley-terry";
 import { rankingLoss } from "../../../src/rewards/ranking";
@@ -48,6 +51,13 @@ const mask = (): tf.Tensor2D =>
     [0, 1, 1, 1, 0],
   ]);
 
+/** Log-probabilities of drawn tokens, now and when they were drawn, some ratios inside the clip range and some outside. */
+const moved = (rng: Random, by: number) => {
+  const logProbs = tokenLogs(rng, 4, 5);
+  return { logProbs, oldLogProbs: logProbs.add<tf.Tensor2D>(vector(rng, 20, by).reshape([4, 5])) };
+};
+const rectangle = (rng: Random): tf.Tensor2D => vector(rng, 20).reshape([4, 5]);
+
 /**
  * Every exported loss of `src/objectives` and `src/rewards`, by its name: `gradients.test.ts` fails where one has no
  * entry. Inputs are random and of size one, so no case stands on an edge.
@@ -80,6 +90,42 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
         fixed: ["advantages"],
         evaluate: (inputs) => policyGradientLoss({ ...inputs, mask: mask(), normaliser }).loss,
       }),
+    ),
+  ppoLoss: (rng) =>
+    [Infinity, 0.5].map((valueClip) =>
+      of({
+        about: `values clipped at ${valueClip}`,
+        inputs: {
+          ...moved(rng, 0.3),
+          advantages: rectangle(rng),
+          values: rectangle(rng),
+          oldValues: rectangle(rng),
+          returns: rectangle(rng),
+        },
+        fixed: ["oldLogProbs", "advantages", "oldValues", "returns"],
+        evaluate: (inputs) =>
+          ppoLoss({ ...inputs, mask: mask(), valueMask: mask(), clip: 0.2, valueClip, valueCoefficient: 0.7 }).loss,
+      }),
+    ),
+  rlooLoss: (rng) => [
+    of({
+      about: "responses clipped at 0.2",
+      inputs: { ...moved(rng, 0.1), advantages: vector(rng, 4) },
+      fixed: ["oldLogProbs", "advantages"],
+      evaluate: (inputs) => rlooLoss({ ...inputs, mask: mask(), clip: 0.2 }).loss,
+    }),
+  ],
+  grpoLoss: (rng) =>
+    (["k3", "corrected k3"] as const).flatMap((kl) =>
+      (["response", "tokens", "constant"] as const).map((length) =>
+        of({
+          about: `${kl}, by ${length}`,
+          inputs: { ...moved(rng, 0.3), referenceLogProbs: tokenLogs(rng, 4, 5), advantages: vector(rng, 4) },
+          fixed: ["oldLogProbs", "referenceLogProbs", "advantages"],
+          evaluate: (inputs) =>
+            grpoLoss({ ...inputs, mask: mask(), clip: 0.2, beta: 0.3, kl, length, longest: 6 }).loss,
+        }),
+      ),
     ),
   dpoLoss: (rng) => [
     of({
