@@ -31,6 +31,12 @@
  * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   |                          |
  * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   |                          |
  * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
+ * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    |                          |
+ * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    |                          |
+ * | Taxonomy: contrastive learning, variants: SimPO     | simpoLoss                | objectives/simpo.ts                  |                          |
+ * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   |                          |
+ * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   |                          |
+ * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             |                          |
  * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
  * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
  * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
@@ -182,6 +188,10 @@ export { adviceMargin } from "./evaluation/advice-margin";
 export { dpoLoss, trainDpo } from "./objectives/dpo";
 export { cdpoLoss, trainCdpo } from "./objectives/cdpo";
 export { robustDpoLoss, trainRobustDpo } from "./objectives/robust-dpo";
+export { ipoLoss, trainIpo } from "./objectives/ipo";
+export { ktoLoss, ktoReferencePoint, markedExamples, trainKto } from "./objectives/kto";
+export { simpoLoss, trainSimpo } from "./objectives/simpo";
+export { orpoLoss, trainOrpo } from "./objectives/orpo";
 export * from "./workbook/stages/contrastive";
 
 // Distribution matching

@@ -64,12 +64,17 @@ export function implicitRewards(
     rejected,
     margin,
     metrics: {
-      accuracy: margin.sign().add(1).mul(0.5).mean(),
+      accuracy: accuracyOf(margin),
       margin: margin.mean(),
       implicitRewardChosen: chosen.mean(),
       implicitRewardRejected: rejected.mean(),
     },
   };
+}
+
+/** mean of 1[m_i > 0] + ½·1[m_i = 0]: the share of margins, [B], that are on the right side. */
+export function accuracyOf(margins: tf.Tensor1D): tf.Scalar {
+  return tf.tidy(() => margins.sign().add(1).mul(0.5).mean<tf.Scalar>());
 }
 
 /** The average log-probability of a token, [B]: a response's sum over its number of tokens. */

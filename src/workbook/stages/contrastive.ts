@@ -3,7 +3,11 @@ import type { TrainingRecord } from "../../models/training";
 import { trainCdpo } from "../../objectives/cdpo";
 import { trainDpo } from "../../objectives/dpo";
 import type { PairTrainingOptions } from "../../objectives/preference-pairs";
+import { trainIpo } from "../../objectives/ipo";
+import { markedExamples, trainKto } from "../../objectives/kto";
+import { trainOrpo } from "../../objectives/orpo";
 import { trainRobustDpo } from "../../objectives/robust-dpo";
+import { trainSimpo } from "../../objectives/simpo";
 import { codeVersion } from "../code-version";
 import type { Course } from "../course";
 import type { Stage } from "../stage";
@@ -14,7 +18,7 @@ export interface PreferenceOptions {
   pairs?: number;
   /** The rate at which their labels are flipped. Default 0. */
   flipRate?: number;
-  /** Default 2e-4; 1e-3 is too hot: the answers come apart. */
+  /** Default 1e-4; 5e-4 is too hot: the answers come apart. */
   learningRate?: number;
   /** Gradient steps. Default: the scale's. */
   steps?: number;
@@ -52,15 +56,47 @@ export const robustDpoStage = (
     trainRobustDpo({ ...shared, beta, flipRate: assumedFlipRate }),
   );
 
+/** The same by IPO, whose β is the paper's τ; log-probabilities are summed unless `lengthNormalised`. */
+export const ipoStage = (
+  models: Course,
+  { beta, lengthNormalised = false, ...options }: PricedPreferenceOptions & { lengthNormalised?: boolean },
+): Stage<TrainingRecord, Policy> =>
+  onPairs(models, "ipo", { beta, lengthNormalised }, options, (shared) =>
+    trainIpo({ ...shared, beta, lengthNormalised }),
+  );
+
+/** The same by KTO, which sees twice as many single answers as the others see pairs. */
+export const ktoStage = (
+  models: Course,
+  { beta, ...options }: PricedPreferenceOptions,
+): Stage<TrainingRecord, Policy> =>
+  onPairs(models, "kto", { beta }, options, ({ pairs, batchSize, ...shared }) =>
+    trainKto({ ...shared, beta, examples: markedExamples(pairs), batchSize: 2 * batchSize }),
+  );
+
+/** The same by SimPO, which does not look at the reference. β multiplies averages: 2 is usual. */
+export const simpoStage = (
+  models: Course,
+  { beta, gamma, ...options }: PricedPreferenceOptions & { gamma: number },
+): Stage<TrainingRecord, Policy> =>
+  onPairs(models, "simpo", { beta, gamma }, options, (shared) => trainSimpo({ ...shared, beta, gamma }));
+
+/** The same by ORPO, whose odds term weighs `lambda`. */
+export const orpoStage = (
+  models: Course,
+  { lambda, ...options }: PreferenceOptions & { lambda: number },
+): Stage<TrainingRecord, Policy> =>
+  onPairs(models, "orpo", { lambda }, options, (shared) => trainOrpo({ ...shared, lambda }));
+
 /** A stage by any method on pairs; `own` are the method's own options, for the artifact's name. */
 function onPairs(
   models: Course,
   method: string,
   own: Record<string, number | boolean>,
   options: PreferenceOptions,
-  train: (shared: PairTrainingOptions) => AsyncGenerator<TrainingRecord>,
+  train: (shared: PairTrainingOptions & { batchSize: number }) => AsyncGenerator<TrainingRecord>,
 ): Stage<TrainingRecord, Policy> {
-  const { pairs = models.sizes.rewardPairs, flipRate = 0, learningRate = 2e-4 } = options;
+  const { pairs = models.sizes.rewardPairs, flipRate = 0, learningRate = 1e-4 } = options;
   const { steps = models.sizes.contrastive.steps, batchSize = models.sizes.contrastive.batchSize } = options;
   const most = models.sizes.comparisons - models.sizes.validation;
   if (!(Number.isSafeInteger(pairs) && pairs >= 1 && pairs <= most)) {
