@@ -224,5 +224,10 @@ export {
   type OverOptimisationFit,
 } from "./evaluation/over-optimisation";
 export { ensembleReward, ensembleScores, type EnsembleRule } from "./rewards/ensemble";
+export { earlyStop } from "./evaluation/early-stopping";
 export { overSeeds } from "./evaluation/seeds";
 export { atMatchedKl } from "./evaluation/matched-kl";
+export { policyPath, type PathPoint } from "./workbook/stages/policy-path";
+export { bestOfNPath } from "./workbook/stages/best-of-n-path";
+export { comparedPaths, farPaths, matchedKl, taxonomy, type CoursePath } from "./workbook/stages/comparison";
+export { readMeasuredPaths, rowsOfPath, type PathRow } from "./workbook/measured-paths";

@@ -16,6 +16,7 @@ const commands: Record<string, { summary: string; load(): CommandModule }> = {
   check: { summary: "check the exercises of a saved notebook", load: () => require("./check") },
   sync: { summary: "keep notebooks and their text twins in step", load: () => require("./sync") },
   book: { summary: "build the static HTML book of the executed notebooks", load: () => require("./book") },
+  compare: { summary: "measure every method over seeds, for notebook 12", load: () => require("./compare") },
   data: { summary: "regenerate the records under datasets/", load: () => require("./data") },
   kernel: { summary: "let Jupyter and VS Code run the notebooks", load: () => require("./kernel") },
   bench: { summary: "time training and generation on each backend", load: () => require("./bench") },

@@ -1,0 +1,155 @@
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { bestOfNKlBound } from "../../evaluation/exact/best-of-n";
+import { sample } from "../../models/generation";
+import { checkWholeNumber } from "../../models/training";
+import { expectedBestOfN } from "../../objectives/best-of-n";
+import { rewardsOf } from "../../rewards/reward";
+import { answerText, promptTokens, type Example } from "../../text/dialogue";
+import { goldReward } from "../../world/gold-reward";
+import { adviceSet } from "../../world/parse";
+import { testPrompts } from "../../world/prompts";
+import { codeVersion } from "../code-version";
+import type { Course } from "../course";
+import { stage, type Stage } from "../stage";
+import type { PathPoint } from "./policy-path";
+
+interface PoolRecord {
+  step: number;
+  answers: number;
+}
+
+/** Many answers of the SFT model to each test question, what best-of-n chooses from: tokens, [questions][size]. */
+export function answerPool(models: Course, size: number): Stage<PoolRecord, number[][][]> {
+  checkWholeNumber("answerPool", "size", size, 1);
+  const source = models.sft();
+  return stage<PoolRecord, number[][][]>({
+    name: "answer-pool",
+    what: `${size} answers of the SFT model to each test question`,
+    options: { seed: models.seed, size },
+    inputs: [source],
+    code: "src/models/generation.ts",
+    async *run() {
+      const policy = await source.result();
+      const pool: number[][][] = [];
+      for (const [i, { text }] of testPrompts().entries()) {
+        const prompt = promptTokens(models.vocabulary, text);
+        const rng = models.rng.child(`answer pool ${i}`);
+        const samples = await sample(policy, new Array<number[]>(size).fill(prompt), { rng });
+        pool.push(samples.map(({ response }) => [...response]));
+        yield { step: i, answers: (i + 1) * size };
+      }
+      return pool;
+    },
+    save: (pool, folder) => writeFile(path.join(folder, "pool.json"), JSON.stringify(pool)),
+    load: async (folder) => JSON.parse(await readFile(path.join(folder, "pool.json"), "utf8")) as number[][][],
+  });
+}
+
+export interface BestOfNPathOptions {
+  /** The preferences behind the reward model that picks. Default: the scale's. */
+  pairs?: number;
+  /** Answers whose diversity is counted. Default: the scale's for diversity. */
+  answers?: number;
+  /** Answers of the SFT model to choose from, a question. n goes from 1 to half of it. Default: 32 times `answers`. */
+  pool?: number;
+}
+
+/**
+ * Best-of-n as a path: further from the reference with every doubling of n, without any training. Means are unbiased over all
+ * ways to draw n from the pool (`expectedBestOfN`); `distinctAdvice` counts among `answers` best of disjoint groups, while
+ * there are so many. `klPolicyToReference` is log n − (n − 1)/n: an upper bound, and nearly attained since hardly two answers
+ * have one score. `step` is n; nothing is trained, and what is sampled is paid anew with every answer.
+ */
+export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): Stage<{ step: number }, PathPoint[]> {
+  const { pairs = models.sizes.rewardPairs, answers = models.sizes.answersForDiversity } = options;
+  const { pool: size = 32 * answers } = options;
+  checkWholeNumber("bestOfNPath", "answers", answers, 1);
+  checkWholeNumber("bestOfNPath", "pool", size, 2);
+  const pool = answerPool(models, size);
+  const rewardModel = models.rewardModel({ pairs });
+  return stage<{ step: number }, PathPoint[]>({
+    name: "best-of-n-path",
+    what: `best-of-n by a reward model of ${pairs} preferences, for n up to ${size / 2}`,
+    options: {
+      seed: models.seed,
+      answers,
+      size,
+      measured: [codeVersion("src/world/gold-reward.ts"), codeVersion("src/evaluation/exact/best-of-n.ts")],
+    },
+    inputs: [pool, rewardModel],
+    code: "src/objectives/best-of-n.ts",
+    async *run() {
+      const judged = await judgedPool(models, await pool.result(), pairs);
+      const points: PathPoint[] = [];
+      for (let n = 1; n <= size / 2; n *= 2) {
+        const expected = (of: (answer: JudgedAnswer) => number): number =>
+          mean(
+            judged.map(
+              (group) =>
+                expectedBestOfN(
+                  group.map(({ proxy }) => proxy),
+                  group.map(of),
+                )[n - 1],
+            ),
+          );
+        const groups = judged.map((group) => bestOfGroups(group, n, answers));
+        points.push({
+          step: n,
+          klPolicyToReference: bestOfNKlBound(n),
+          proxy: expected(({ proxy }) => proxy),
+          gold: expected(({ gold }) => gold.total),
+          harmRate: expected(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
+          junk: expected(({ gold }) => gold.counts.junk),
+          length: expected(({ gold }) => gold.words),
+          ...(n * answers <= size && {
+            distinctAdvice: mean(groups.map((best) => new Set(best.map(({ advice }) => advice)).size / best.length)),
+          }),
+          tokensPerAnswer: n * mean(judged.flatMap((group) => group.map(({ tokens }) => tokens))),
+          sampledTokens: 0,
+          trainedTokens: 0,
+          processorSeconds: 0,
+        });
+        yield { step: n };
+      }
+      return points;
+    },
+    save: (points, folder) => writeFile(path.join(folder, "path.json"), JSON.stringify(points)),
+    load: async (folder) => JSON.parse(await readFile(path.join(folder, "path.json"), "utf8")) as PathPoint[],
+  });
+}
+
+interface JudgedAnswer {
+  proxy: number;
+  gold: ReturnType<typeof goldReward>;
+  advice: string;
+  tokens: number;
+}
+
+async function judgedPool(models: Course, pool: number[][][], pairs: number): Promise<JudgedAnswer[][]> {
+  const prompts = testPrompts();
+  const judged: JudgedAnswer[][] = [];
+  for (const [i, responses] of pool.entries()) {
+    const prompt = promptTokens(models.vocabulary, prompts[i].text);
+    const examples = responses.map((response): Example => ({ prompt, response }));
+    const rewards = await rewardsOf(models.proxy({ pairs }), examples);
+    judged.push(
+      responses.map((response, j) => {
+        const text = answerText(models.vocabulary, response);
+        const gold = goldReward(prompts[i].topic, text);
+        return { proxy: rewards[j], gold, advice: adviceSet(text).join(" + "), tokens: response.length };
+      }),
+    );
+  }
+  return judged;
+}
+
+/** The best of each of up to `count` disjoint groups of n. */
+function bestOfGroups(answers: readonly JudgedAnswer[], n: number, count: number): JudgedAnswer[] {
+  const groups = Math.min(count, Math.floor(answers.length / n));
+  return Array.from({ length: groups }, (_, i) =>
+    answers.slice(i * n, (i + 1) * n).reduce((best, one) => (one.proxy > best.proxy ? one : best)),
+  );
+}
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { chooseBackend } from "../../src/tensors/backend";
+import { Course } from "../../src/workbook/course";
+import { readMeasuredPaths, rowsOfPath, writeMeasuredPaths } from "../../src/workbook/measured-paths";
+import { scales } from "../../src/workbook/scales";
+import { answerPool, bestOfNPath } from "../../src/workbook/stages/best-of-n-path";
+import { comparedPaths, farPaths, taxonomy } from "../../src/workbook/stages/comparison";
+import { goldReward } from "../../src/world/gold-reward";
+import { testPrompts } from "../../src/world/prompts";
+import { answerText, promptTokens } from "../../src/text/dialogue";
+
+const sizes = {
+  ...scales.quick,
+  model: { context: 48, width: 8, layers: 1, heads: 1 },
+  pretraining: { ...scales.quick.pretraining, steps: 2 },
+  documents: 40,
+  demonstrations: 20,
+  sft: { ...scales.quick.sft, steps: 2 },
+  comparisons: 40,
+  validation: 15,
+  rewardModels: [
+    { pairs: 10, steps: 1 },
+    { pairs: 20, steps: 2 },
+  ],
+  rewardPairs: 20,
+};
+
+describe("best-of-n's path, and the rows of paths", () => {
+  let folder: string;
+  const cache = process.env.WORKBOOK_CACHE;
+  before(async () => {
+    await chooseBackend({ backend: "wasm" });
+    folder = mkdtempSync(path.join(tmpdir(), "best-of-n-path-"));
+    process.env.WORKBOOK_CACHE = folder;
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
+    else process.env.WORKBOOK_CACHE = cache;
+  });
+
+  it("is, at n = 1 and 2, what all ways to draw from the pool give", async () => {
+    const models = new Course(2, sizes);
+    const points = await bestOfNPath(models, { answers: 2, pool: 8 }).result();
+    assert.deepEqual(
+      points.map(({ step }) => step),
+      [1, 2, 4],
+    );
+    const pool = await answerPool(models, 8).result();
+    let [one, two] = [0, 0];
+    for (const [i, { text, topic }] of testPrompts().entries()) {
+      const prompt = promptTokens(models.vocabulary, text);
+      const scores = Array.from(await models.proxy()(pool[i].map((response) => ({ prompt, response }))));
+      const gold = pool[i].map((response) => goldReward(topic, answerText(models.vocabulary, response)).total);
+      one += gold.reduce((sum, value) => sum + value, 0) / 8 / 18;
+      // All 28 pairs; of two equal scores, either.
+      for (let a = 0; a < 8; a++) {
+        for (let b = 0; b < a; b++) {
+          const best = scores[a] === scores[b] ? (gold[a] + gold[b]) / 2 : scores[a] > scores[b] ? gold[a] : gold[b];
+          two += best / 28 / 18;
+        }
+      }
+    }
+    // Sums of a few hundred numbers of size one, in double precision.
+    assert.ok(Math.abs(points[0].gold - one) < 1e-10, `n = 1: ${points[0].gold}, not ${one}`);
+    assert.ok(Math.abs(points[1].gold - two) < 1e-10, `n = 2: ${points[1].gold}, not ${two}`);
+    assert.equal(points[0].klPolicyToReference, 0);
+    assert.ok(Math.abs(points[1].klPolicyToReference - (Math.log(2) - 0.5)) < 1e-12);
+    points.slice(1).forEach((point, i) => assert.ok(point.proxy >= points[i].proxy, "more draws, a higher proxy"));
+    const tokens = pool.flat().reduce((sum, response) => sum + response.length, 0) / (18 * 8);
+    assert.ok(Math.abs(points[2].tokensPerAnswer - 4 * tokens) < 1e-9, "four answers are drawn to give one");
+  });
+
+  it("has a row of the taxonomy for every method compared, each with its own stage", () => {
+    const models = new Course(2, sizes);
+    const paths = comparedPaths(models, { beta: 0.2 });
+    assert.deepEqual(paths.map(({ method }) => method).sort(), Object.keys(taxonomy).sort());
+    const hashes = [...paths, ...farPaths(models)].map(({ stage }) => stage.hash);
+    assert.equal(new Set(hashes).size, hashes.length, "two paths are the same artifact");
+    assert.deepEqual([...new Set(farPaths(models).map(({ pairs }) => pairs))].sort(), [10, 20]);
+  });
+
+  it("are written and read again, with what they were made with", async () => {
+    const models = new Course(2, sizes);
+    const one = comparedPaths(models, { beta: 0.2 }).find(({ method }) => method === "bestOfN")!;
+    const rows = await rowsOfPath(models, one);
+    assert.ok(rows.every((row) => row.seed === 2 && row.method === "bestOfN" && row.study === "matched"));
+    writeMeasuredPaths(rows, { scale: "quick", seeds: [2], beta: 0.2 }, folder);
+    const read = readMeasuredPaths(folder);
+    assert.equal(read.length, rows.length);
+    assert.ok(!("stage" in read[0]));
+    rows.forEach(({ gold, step }, i) => {
+      assert.equal(read[i].step, step);
+      assert.ok(Math.abs(read[i].gold - gold) <= 1e-5 * Math.abs(gold), "six digits");
+    });
+  });
+});
