@@ -14,6 +14,7 @@ const commands: Record<string, { summary: string; load(): CommandModule }> = {
   run: { summary: "execute notebooks cell by cell", load: () => require("./run") },
   sweep: { summary: "run a notebook over a grid of parameters", load: () => require("./sweep") },
   check: { summary: "check the exercises of a saved notebook", load: () => require("./check") },
+  mutants: { summary: "try the exercises' checks on wrong solutions", load: () => require("./mutants") },
   sync: { summary: "keep notebooks and their text twins in step", load: () => require("./sync") },
   book: { summary: "build the static HTML book of the executed notebooks", load: () => require("./book") },
   compare: { summary: "measure every method over seeds, for notebook 12", load: () => require("./compare") },

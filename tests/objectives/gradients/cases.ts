@@ -1,9 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
+import { brainLoss } from "../../../src/objectives/brain";
 import { cdpoLoss } from "../../../src/objectives/cdpo";
+import { dpgLoss } from "../../../src/objectives/dpg";
 import { dpoLoss } from "../../../src/objectives/dpo";
 import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
 import { labelledPairsLoss } from "../../../src/objectives/labelled-pairs";
 import { grpoLoss } from "../../../src/objectives/grpo";
+import { divergenceNames, fDpgLoss } from "../../../src/objectives/f-dpg";
 import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
 import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
 import { ppoLoss } from "../../../src/objectives/ppo";
@@ -42,6 +45,12 @@ const pairs = (rng: Random) => ({
   referenceRejected: logs(rng, 4),
 });
 const references: ["referenceChosen", "referenceRejected"] = ["referenceChosen", "referenceRejected"];
+/** Two prompts with three samples each, drawn from some earlier policy. */
+const target = {
+  logTarget: [-1.2, -0.4, -2.5, -0.9, -3.1, -1.6],
+  logProposal: [-0.8, -1.1, -1.9, -2.2, -0.7, -1.3],
+  logPartition: [0.3, 0.3, 0.3, -0.2, -0.2, -0.2],
+};
 /** Responses of several lengths behind a prompt of one token. */
 const mask = (): tf.Tensor2D =>
   tf.tensor2d([
@@ -166,6 +175,42 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
       },
     }),
   ],
+  dpgLoss: (rng) =>
+    [true, false].map((baseline) =>
+      of({
+        about: `off-policy, ${baseline ? "with" : "without"} baseline`,
+        inputs: { logProbs: logs(rng, 6) },
+        fixed: [],
+        evaluate: ({ logProbs }) => dpgLoss({ logProbs, ...target, baseline }).loss,
+      }),
+    ),
+  fDpgLoss: (rng) =>
+    divergenceNames.flatMap((divergence) =>
+      (["none", "atTarget", "leaveOneOut"] as const).map((baseline) =>
+        of({
+          about: `${divergence}, baseline ${baseline}`,
+          inputs: { logProbs: logs(rng, 6) },
+          fixed: [],
+          evaluate: ({ logProbs }) => fDpgLoss({ logProbs, ...target, divergence, baseline, samplesPerPrompt: 3 }).loss,
+        }),
+      ),
+    ),
+  brainLoss: (rng) =>
+    [true, false].map((baseline) =>
+      of({
+        about: `off-policy, ${baseline ? "with" : "without"} baseline`,
+        inputs: { logProbs: logs(rng, 6) },
+        fixed: [],
+        evaluate: ({ logProbs }) =>
+          brainLoss({
+            logProbs,
+            logTarget: target.logTarget,
+            logProposal: target.logProposal,
+            samplesPerPrompt: 3,
+            baseline,
+          }).loss,
+      }),
+    ),
   bradleyTerryLoss: (rng) => [
     of({
       about: "margin, smoothing and centring",
