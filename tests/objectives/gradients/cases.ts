@@ -4,14 +4,18 @@ import { cdpoLoss } from "../../../src/objectives/cdpo";
 import { dpgLoss } from "../../../src/objectives/dpg";
 import { dpoLoss } from "../../../src/objectives/dpo";
 import { exactObjectiveLoss } from "../../../src/objectives/enumerated";
-import { labelledPairsLoss } from "../../../src/objectives/labelled-pairs";
-import { grpoLoss } from "../../../src/objectives/grpo";
 import { divergenceNames, fDpgLoss } from "../../../src/objectives/f-dpg";
+import { grpoLoss } from "../../../src/objectives/grpo";
+import { ipoLoss } from "../../../src/objectives/ipo";
+import { ktoLoss } from "../../../src/objectives/kto";
+import { labelledPairsLoss } from "../../../src/objectives/labelled-pairs";
 import { nextTokenLoss } from "../../../src/objectives/maximum-likelihood";
+import { orpoLoss } from "../../../src/objectives/orpo";
 import { policyGradientLoss } from "../../../src/objectives/policy-gradient";
 import { ppoLoss } from "../../../src/objectives/ppo";
 import { rlooLoss } from "../../../src/objectives/rloo";
 import { robustDpoLoss } from "../../../src/objectives/robust-dpo";
+import { simpoLoss } from "../../../src/objectives/simpo";
 import { bradleyTerryLoss } from "../../../src/rewards/bradley-terry";
 import { rankingLoss } from "../../../src/rewards/ranking";
 import type { Random } from "../../../src/tensors/random";
@@ -45,6 +49,7 @@ const pairs = (rng: Random) => ({
   referenceRejected: logs(rng, 4),
 });
 const references: ["referenceChosen", "referenceRejected"] = ["referenceChosen", "referenceRejected"];
+const lengths = () => ({ chosenLengths: tf.tensor1d([2, 1, 3, 5]), rejectedLengths: tf.tensor1d([1, 4, 2, 2]) });
 /** Two prompts with three samples each, drawn from some earlier policy. */
 const target = {
   logTarget: [-1.2, -0.4, -2.5, -0.9, -3.1, -1.6],
@@ -158,6 +163,48 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
       inputs: pairs(rng),
       fixed: references,
       evaluate: (inputs) => robustDpoLoss({ ...inputs, beta: 0.6, flipRate: 0.2 }).loss,
+    }),
+  ],
+  ipoLoss: (rng) =>
+    [false, true].map((averaged) =>
+      of({
+        about: averaged ? "averages" : "sums",
+        inputs: pairs(rng),
+        fixed: references,
+        evaluate: (inputs) => ipoLoss({ ...inputs, beta: 0.6, lengths: averaged ? lengths() : undefined }).loss,
+      }),
+    ),
+  ktoLoss: (rng) =>
+    [1, -9].map((shift) =>
+      of({
+        about: shift > 0 ? "z of the mismatched" : "z clamped at 0",
+        inputs: {
+          policy: logs(rng, 4),
+          reference: logs(rng, 4),
+          mismatchedPolicy: logs(rng, 3).add<tf.Tensor1D>(shift),
+          mismatchedReference: logs(rng, 3),
+        },
+        fixed: ["reference", "mismatchedPolicy", "mismatchedReference"],
+        evaluate: (inputs) => {
+          const desirable = tf.tensor1d([1, 0, 0, 1]);
+          return ktoLoss({ ...inputs, desirable, beta: 0.6, desirableWeight: 1.2, undesirableWeight: 0.7 }).loss;
+        },
+      }),
+    ),
+  simpoLoss: (rng) => [
+    of({
+      about: "β 2, γ 0.5",
+      inputs: { policyChosen: logs(rng, 4), policyRejected: logs(rng, 4) },
+      fixed: [],
+      evaluate: (inputs) => simpoLoss({ ...inputs, ...lengths(), beta: 2, gamma: 0.5 }).loss,
+    }),
+  ],
+  orpoLoss: (rng) => [
+    of({
+      about: "λ 0.4",
+      inputs: { policyChosen: logs(rng, 4), policyRejected: logs(rng, 4) },
+      fixed: [],
+      evaluate: (inputs) => orpoLoss({ ...inputs, ...lengths(), lambda: 0.4 }).loss,
     }),
   ],
   labelledPairsLoss: (rng) => [
