@@ -26,7 +26,11 @@ const exercise: Exercise<Mean> = {
   },
   mutants: [
     { name: "sum", why: "You forgot to divide.", wrong: (values) => values.sum<tf.Scalar>() },
-    { name: "middle", why: "You took the middle one.", wrong: (values) => values.gather<tf.Scalar>(values.size >> 1) },
+    {
+      name: "middle",
+      why: "You took the middle one.",
+      wrong: (values) => values.slice(values.size >> 1, 1).asScalar(),
+    },
   ],
 };
 
