@@ -18,7 +18,7 @@ export function register(program: Command): void {
       if (ids.length === 0) throw new Error(`no exercise fits "${asked}"; there are ${exerciseIds().join(", ")}`);
       const reports: MutantReport[] = [];
       for (const id of ids) {
-        const report = await runMutants(loadExercise(id), mutantContexts());
+        const report = await runMutants(loadExercise(id), mutantContexts);
         reports.push(report);
         if (!json) console.log(`${mutantsAsText(report)}\n`);
       }

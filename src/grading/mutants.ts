@@ -1,4 +1,3 @@
-import { Random } from "../tensors/random";
 import { unfilled, type AnyExercise, type CheckContext } from "./exercise";
 import { runChecks, type ExerciseResult } from "./run-checks";
 
@@ -24,11 +23,15 @@ export interface MutantReport {
   faults: string[];
 }
 
-/** Whoever sets a notebook's parameters may choose any: three betas over the range the course uses, seeds far apart. */
-export function mutantContexts(): CheckContext[] {
-  const rng = Random.fromSeed(20240611).child("exercise contexts");
-  return [1, 2, 3].map(() => ({ beta: 0.02 * 100 ** rng.uniform(), seed: rng.integer(1_000_000) }));
-}
+/**
+ * Whoever sets a notebook's parameters may choose any: three betas drawn (once) over the range the course uses, and seeds
+ * far apart.
+ */
+export const mutantContexts: readonly CheckContext[] = [
+  { beta: 0.455, seed: 458967 },
+  { beta: 0.434, seed: 912115 },
+  { beta: 0.0302, seed: 997661 },
+];
 
 /** Runs an exercise's checks, in every context, on its solution, on a stub and on every mutant. */
 export async function runMutants(exercise: AnyExercise, contexts: readonly CheckContext[]): Promise<MutantReport> {

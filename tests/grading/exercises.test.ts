@@ -6,15 +6,13 @@ import { mutantContexts, runMutants } from "../../src/grading/mutants";
 import { runChecks } from "../../src/grading/run-checks";
 import { workspaceAt } from "../../src/workbook/paths";
 
-const contexts = mutantContexts();
-
 describe("every exercise in tests/exercises", () => {
   for (const id of exerciseIds()) {
     describe(id, () => {
       const exercise = loadExercise(id);
 
       it("accepts its solution at any beta and seed, in the four tiers", async () => {
-        for (const context of contexts) {
+        for (const context of mutantContexts) {
           const [result] = await runChecks([{ exercise, yours: exercise.solution }], context);
           assert.deepEqual(result.failed, []);
           assert.equal(result.points, exercise.points);
@@ -23,7 +21,7 @@ describe("every exercise in tests/exercises", () => {
       });
 
       it("knows a stub when it sees one, and rejects each of its mutants with a message, naming no other", async () => {
-        const { mutants, faults } = await runMutants(exercise, contexts);
+        const { mutants, faults } = await runMutants(exercise, mutantContexts);
         assert.deepEqual(faults, []);
         assert.deepEqual(
           mutants.filter((mutant) => !mutant.killed || mutant.faults.length > 0),
