@@ -30,13 +30,13 @@
  * | Taxonomy: reward maximisation, PPO's advantages     | generalisedAdvantages    | objectives/gae.ts                    |                          |
  * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   |                          |
  * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   |                          |
- * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: SimPO     | simpoLoss                | objectives/simpo.ts                  |                          |
- * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   |                          |
- * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   |                          |
- * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             |                          |
+ * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: SimPO     | simpoLoss                | objectives/simpo.ts                  | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             | 09-dpo                   |
  * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
  * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
  * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
