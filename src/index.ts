@@ -37,9 +37,9 @@
  * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   | 09-dpo                   |
  * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   | 09-dpo                   |
  * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             | 09-dpo                   |
- * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
- * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
- * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
+ * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    | 10-distribution-matching |
+ * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  | 10-distribution-matching |
+ * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  | 10-distribution-matching |
  * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              |                          |
  * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             |                          |
  * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    |                          |

@@ -16,7 +16,7 @@
  *
  * **Relatives.** beta_i is the *self-normalised baseline*: without it alpha alone raises all n samples. On-policy (pi =
  * q') beta_i = 1/n, and BRAIn is DPG with Ẑ from the same samples and the baseline. With n = 2, q' = ref and alpha one-hot on
- * the preferred response it is DPO with β = 1 (section 5 there).
+ * the preferred response it is DPO with β = 1.
  *
  * How this differs from what goes by this name elsewhere:
  * 1. The target is pi* = ref·exp(r/β)/Z with the β of the lecture; in the paper it is the posterior ref·p(good | x, y), which

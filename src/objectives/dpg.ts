@@ -10,7 +10,7 @@
  * so samples of the policy itself, or of what it was some steps ago, do. Policy gradient on E[r] − β·KL(pi‖ref) minimises
  * β·KL(pi‖p) of the same p: both end at p where the policy can express it, and differ where it cannot.
  *
- * **Baseline** (GDC++; Korbak et al. 2022b, "On reinforcement learning and distribution matching …", eq. 16–17): since
+ * **Baseline** (GDC++; Korbak et al. 2022b, "On reinforcement learning and distribution matching"): since
  * E_q[(pi/q)·∇ log pi] = 0, taking pi/q off the weight changes no mean; at pi = p every weight P/(Z·q) − pi/q is then
  * zero, and so is the variance.
  *

@@ -1,7 +1,7 @@
 /**
  * f-DPG (Go et al. 2023, "Aligning language models with preferences through f-divergence minimization"): distribution
  * matching by any f-divergence, D_f(pi‖p) = E_p[f(t)] with t = pi/p. With p = pi*, this holds the lecture's objective and
- * DPG in one formula (theorem 1 there):
+ * DPG in one formula:
  *
  *   ∇D_f(pi‖p) = E_pi[f'(t)·∇ log pi]
  *
