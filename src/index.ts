@@ -40,10 +40,10 @@
  * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    | 10-distribution-matching |
  * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  | 10-distribution-matching |
  * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  | 10-distribution-matching |
- * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              |                          |
- * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             |                          |
- * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    |                          |
- * | Taxonomy: mixed, iterative DPO                      | trainIterativeDpo        | objectives/iterative-dpo.ts          |                          |
+ * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              | 11-online-offline        |
+ * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             | 11-online-offline        |
+ * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    | 11-online-offline        |
+ * | Taxonomy: mixed, iterative DPO                      | trainIterativeDpo        | objectives/iterative-dpo.ts          | 11-online-offline        |
  * | Reward models are not perfect: over-optimisation    | fitOverOptimisation      | evaluation/over-optimisation.ts      |                          |
  * | Reward models are not perfect: many of them         | ensembleReward           | rewards/ensemble.ts                  |                          |
  *

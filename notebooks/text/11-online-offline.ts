@@ -294,7 +294,7 @@ await show(
 const every = Array.from({ length: N }, (_, i) => i + 1);
 await show(
   lines({
-    title: `Of ${N} draws the best is worth ${bestGold[N - 1].toFixed(2)}, one draw ${bestGold[0].toFixed(2)}; half of the gain is there at n = ${every.find((n) => bestGold[n - 1] >= (bestGold[0] + bestGold[N - 1]) / 2)}`,
+    title: `Best of ${N}: gold ${bestGold[N - 1].toFixed(2)}, one draw: ${bestGold[0].toFixed(2)}; half of the gain by n = ${every.find((n) => bestGold[n - 1] >= (bestGold[0] + bestGold[N - 1]) / 2)}`,
     subtitle: `chosen by the reward model; ${N} answers to each of ${questions.length} questions, all n from the same`,
     x: { title: "answers drawn, n", log: true },
     y: { title: "reward" },
@@ -459,7 +459,7 @@ compare("objective", objectiveOf(ofOnline) > objectiveOf(ofOffline) ? "online" :
 });
 
 // %% [markdown] id="loss-text"
-// Compare the two losses. Offline it falls well below $\log 2$: the pairs become easy. Online it stays close to it, and that is no
+// Compare the two losses. Offline it falls well below $\log 2$: the pairs become easy. Online it stays closer to it, and that is no
 // failure: the policy's answers improve, and two good answers are hard to tell apart, for the labeller too. An online loss is no
 // measure of progress.
 //
@@ -674,11 +674,11 @@ await show(
 
 // %% id="figure-shift"
 const trained = all.slice(1);
-const rejectedFalls = trained.every((one) => one.pastRejected < one.pastChosen && one.pastRejected < 0);
+const rejectedFalls = trained.every((one) => one.pastRejected < one.pastChosen && one.pastChosen < 0);
 await show(
   bars({
     title: rejectedFalls
-      ? "The offline pairs grow stale: what was rejected is no longer said"
+      ? "The offline pairs grow stale: both answers become rarer, the rejected more"
       : "How likely the answers of the offline pairs have become",
     subtitle: "change of log π(y) since SFT, mean over 200 pairs of the SFT model's answers",
     y: { title: "change of log π(y)", unit: "nats" },
@@ -759,6 +759,12 @@ await show([
 // - **Online** and **iterative** methods ask about the answers given now. This costs tokens and labels; where the labels come
 //   from a reward model they are cheap, and only as good as it is off its data.
 // - **A moving reference** is not a detail: it divides $\beta$ by the number of rounds.
+//
+// How far to trust the pictures: with seeds 0, 1 and 2 at $\beta = 0.3$, the reward model was right on 0.79, 0.77 and 0.76 of the SFT
+// model's pairs and on 0.60, 0.65 and 0.63 of offline DPO's; proxy − $\beta$·KL came to 2.28, 1.76 and 1.64 online and 2.16, 1.34 and
+// 0.91 offline, with more labels online; three rounds with a moving reference ended 5.8, 5.8 and 5.0 nats away, the farthest
+// each time; and annotators in the loop brought the gold reward to 1.68, 1.70 and 1.72, the reward model to 1.47, 1.52 and 1.47.
+// Whether iterative DPO with a fixed reference beats offline is not settled by three seeds: 2.17, 1.36 and 1.51.
 //
 // **Try it:** let the reward model's favourite always win, `onlineDpoStage(models, { beta: price, labels: "reward model" })`, and
 // compare the KL; or give iterative DPO more rounds, `rounds: 6`, with either reference.
