@@ -146,6 +146,7 @@ describe("an error in a cell", () => {
       "import { x } from './no-such-file';": /from the notebook's folder/,
       "fixed = 2;": /declare it with `let`/,
       "const d = 1; const d = 2;": /only once/,
+      "using handle = { a: 1 };": /TypeScript 5\.2[^]*finally/,
     };
     for (const [code, hint] of Object.entries(hints)) assert.match((await fail(code)).traceback.join("\n"), hint, code);
   });

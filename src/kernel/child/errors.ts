@@ -205,7 +205,12 @@ function marked(text: string, line: number, column: number, length: number): str
 }
 
 /** What to do about it, for what learners meet most. */
-function hintFor({ code, message }: CellDiagnostic): string | undefined {
+function hintFor({ code, message, text }: CellDiagnostic): string | undefined {
+  if (/^\s*(?:await\s+)?using\s+[\w$]+\s*[=:]/.test(text))
+    return (
+      "`using` came with TypeScript 5.2, and tslab compiles cells with 5.0: declare it with `const` and release it " +
+      "in try { … } finally { … }; tensors by tf.tidy or .dispose()."
+    );
   switch (code) {
     case 2304:
     case 2552:
