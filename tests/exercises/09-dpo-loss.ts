@@ -3,15 +3,11 @@ import { finiteDifferenceGradient, optimalPolicy } from "../../src/evaluation/ex
 import type { Exercise } from "../../src/grading/exercise";
 import { Random } from "../../src/tensors/random";
 
-/** Four columns of numbers, one entry a pair: log π and log π_ref of whole responses. */
-interface PairColumns {
-  policyChosen: number[];
-  policyRejected: number[];
-  referenceChosen: number[];
-  referenceRejected: number[];
-}
-
-export function dpo(pairs: PairColumns, beta: number): { loss: number; gradChosen: number[]; gradRejected: number[] } {
+export function dpo(
+  // Columns of numbers, one entry a pair: log π and log π_ref of whole responses.
+  pairs: { policyChosen: number[]; policyRejected: number[]; referenceChosen: number[]; referenceRejected: number[] },
+  beta: number,
+): { loss: number; gradChosen: number[]; gradRejected: number[] } {
   const B = pairs.policyChosen.length;
   const margins = pairs.policyChosen.map(
     (logPi, i) => beta * (logPi - pairs.referenceChosen[i] - (pairs.policyRejected[i] - pairs.referenceRejected[i])),
@@ -25,6 +21,8 @@ export function dpo(pairs: PairColumns, beta: number): { loss: number; gradChose
     gradRejected: pulls,
   };
 }
+
+type PairColumns = Parameters<typeof dpo>[0];
 
 const names = ["policyChosen", "policyRejected", "referenceChosen", "referenceRejected"] as const;
 
