@@ -196,6 +196,21 @@ describe("iterative DPO", () => {
     policy.dispose();
   });
 
+  it("takes each step on pairs of its own: two halves of a round are the whole", async () => {
+    const losses: number[][] = [];
+    for (const parts of [1, 2]) {
+      const policy = new Policy(tinyGpt(4, config), horizon); // not the reference, so that pairs differ in their loss
+      const halves = { steps: parts, stepsPerRound: parts, promptsPerRound: 8, batchSize: 8 / parts };
+      const run = options({ policy, labeller: preferHigher(reward), ...halves, learningRate: 1e-12 });
+      losses.push([]);
+      for await (const { loss } of trainIterativeDpo(run)) losses[losses.length - 1].push(loss);
+      policy.dispose();
+    }
+    const [[whole], [first, second]] = losses;
+    assertClose((first + second) / 2, whole, 1e-5, "mean of the halves"); // float32, the policy as good as unmoved
+    assert.ok(Math.abs(first - second) > 1e-3, `${first}, ${second}`);
+  });
+
   const trainee =
     (change: Partial<IterativeDpoOptions> = {}) =>
     (): Trainee => {
