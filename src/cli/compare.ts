@@ -53,7 +53,7 @@ async function compare({ seed: seeds, beta, scale: asked, out, study }: CompareO
         if (error instanceof StageInterrupted) return 130;
         throw error;
       }
-      writeMeasuredPaths(rows, { scale, seeds, beta }, out);
+      writeMeasuredPaths(rows, { scale, seeds, beta, paths: paths.length * seeds.length }, out);
     }
   }
   console.log(`${rows.length} rows written to ${out}`);

@@ -31,6 +31,8 @@ export interface MeasuringFacts {
   scale: string;
   seeds: readonly number[];
   beta: number;
+  /** How many paths the whole of them is, over all seeds. */
+  paths: number;
 }
 
 /** Writes the rows, one JSON object a line, with a README that says what they are. Numbers keep six digits. */
@@ -47,16 +49,25 @@ export function writeMeasuredPaths(
   writeWhole(path.join(folder, "README.md"), readme(rows, text, facts));
 }
 
+function completeness(rows: readonly PathRow[], whole: number): string {
+  const names = rows.map((row) => [row.seed, row.study, row.method, row.pairs, row.beta, row.reward].join(" "));
+  const made = new Set(names).size;
+  return made === whole
+    ? `yes, all ${whole} paths`
+    : `no, ${made} of ${whole} paths; the same command goes on with the rest`;
+}
+
 const readme = (
   rows: readonly PathRow[],
   text: string,
-  { scale, seeds, beta }: MeasuringFacts,
+  { scale, seeds, beta, paths }: MeasuringFacts,
 ): string => `# The comparison, as measured
 
 Policies of the course on their way from the SFT model, measured as they are trained: what notebook 12 shows beside what it
 trains itself. A seed is a whole course: its corpus, models, annotators and training.
 
 - Made by: \`npx workbook compare --seed ${seeds.join(",")} --scale ${scale} --beta ${beta}\` (do not edit by hand)
+- Complete: ${completeness(rows, paths)}
 - Licence: Apache-2.0, as the code; everything here is generated, nothing is taken from elsewhere
 - Encoding: UTF-8, one JSON object a line; ${rows.length.toLocaleString("en")} rows
 - sha256 of \`paths.jsonl\`: \`${createHash("sha256").update(text).digest("hex")}\`

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
-import { readMeasuredPaths, rowsOfPath, writeMeasuredPaths } from "../../src/workbook/measured-paths";
+import {
+  measuredPathsFolder,
+  readMeasuredPaths,
+  rowsOfPath,
+  writeMeasuredPaths,
+} from "../../src/workbook/measured-paths";
 import { scales } from "../../src/workbook/scales";
 import { answerPool, bestOfNPath } from "../../src/workbook/stages/best-of-n-path";
 import { comparedPaths, farPaths, taxonomy } from "../../src/workbook/stages/comparison";
@@ -88,7 +94,11 @@ describe("best-of-n's path, and the rows of paths", () => {
     const one = comparedPaths(models, { beta: 0.2 }).find(({ method }) => method === "bestOfN")!;
     const rows = await rowsOfPath(models, one);
     assert.ok(rows.every((row) => row.seed === 2 && row.method === "bestOfN" && row.study === "matched"));
-    writeMeasuredPaths(rows, { scale: "quick", seeds: [2], beta: 0.2 }, folder);
+    const facts = { scale: "quick", seeds: [2], beta: 0.2 };
+    writeMeasuredPaths(rows, { ...facts, paths: 1 }, folder);
+    assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: yes, all 1 paths/);
+    writeMeasuredPaths(rows, { ...facts, paths: 2 }, folder);
+    assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: no, 1 of 2 paths/);
     const read = readMeasuredPaths(folder);
     assert.equal(read.length, rows.length);
     assert.ok(!("stage" in read[0]));
@@ -96,5 +106,20 @@ describe("best-of-n's path, and the rows of paths", () => {
       assert.equal(read[i].step, step);
       assert.ok(Math.abs(read[i].gold - gold) <= 1e-5 * Math.abs(gold), "six digits");
     });
+  });
+});
+
+describe("the committed measurements", () => {
+  it("are those that their README names, and say what notebook 12 needs of every path", () => {
+    const readme = readFileSync(path.join(measuredPathsFolder, "README.md"), "utf8");
+    const text = readFileSync(path.join(measuredPathsFolder, "paths.jsonl"));
+    assert.ok(readme.includes(createHash("sha256").update(text).digest("hex")), "paths.jsonl has been changed by hand");
+    const rows = readMeasuredPaths();
+    for (const { seed, study, method, pairs } of rows) {
+      assert.ok(Number.isInteger(seed) && ["matched", "far"].includes(study) && method in taxonomy && pairs > 0);
+    }
+    for (const row of rows.filter(({ step, method }) => step === 0 && method !== "bestOfN")) {
+      assert.equal(row.klPolicyToReference, 0, "a path begins at the reference");
+    }
   });
 });
