@@ -30,20 +30,20 @@
  * | Taxonomy: reward maximisation, PPO's advantages     | generalisedAdvantages    | objectives/gae.ts                    |                          |
  * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   |                          |
  * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   |                          |
- * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    |                          |
- * | Taxonomy: contrastive learning, variants: SimPO     | simpoLoss                | objectives/simpo.ts                  |                          |
- * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   |                          |
- * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   |                          |
- * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             |                          |
- * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    |                          |
- * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  |                          |
- * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  |                          |
- * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              |                          |
- * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             |                          |
- * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    |                          |
- * | Taxonomy: mixed, iterative DPO                      | trainIterativeDpo        | objectives/iterative-dpo.ts          |                          |
+ * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: SimPO     | simpoLoss                | objectives/simpo.ts                  | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: ORPO      | orpoLoss                 | objectives/orpo.ts                   | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: cDPO  | cdpoLoss                 | objectives/cdpo.ts                   | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss       | objectives/robust-dpo.ts             | 09-dpo                   |
+ * | Taxonomy: distribution matching, DPG                | dpgLoss                  | objectives/dpg.ts                    | 10-distribution-matching |
+ * | Taxonomy: distribution matching, f-divergences      | fDpgLoss                 | objectives/f-dpg.ts                  | 10-distribution-matching |
+ * | Taxonomy: distribution matching, BRAIn              | brainLoss                | objectives/brain.ts                  | 10-distribution-matching |
+ * | Taxonomy: online, best-of-n                         | sampleBestOfN            | objectives/best-of-n.ts              | 11-online-offline        |
+ * | Taxonomy: online, DPO on the policy's own answers   | trainOnlineDpo           | objectives/online-dpo.ts             | 11-online-offline        |
+ * | Taxonomy: offline                                   | trainDpo                 | objectives/dpo.ts                    | 11-online-offline        |
+ * | Taxonomy: mixed, iterative DPO                      | trainIterativeDpo        | objectives/iterative-dpo.ts          | 11-online-offline        |
  * | Taxonomy of alignment methods                       | taxonomy                 | workbook/stages/comparison.ts        | 12-comparison            |
  * | Reward models are not perfect: over-optimisation    | fitOverOptimisation      | evaluation/over-optimisation.ts      | 12-comparison            |
  * | Reward models are not perfect: many of them         | ensembleReward           | rewards/ensemble.ts                  | 12-comparison            |
