@@ -26,10 +26,10 @@
  * | Closeness to the reference: how to capture it?      | klPolicyToReferencePerToken | objectives/kl.ts                  | 06-regularised-objective |
  * | Regularised reward maximisation, with beta          | exactObjectiveLoss       | objectives/enumerated.ts             | 06-regularised-objective |
  * | Taxonomy: reward maximisation, policy gradient      | policyGradientLoss       | objectives/policy-gradient.ts        | 07-reward-maximisation   |
- * | Taxonomy: reward maximisation, PPO                  | ppoLoss                  | objectives/ppo.ts                    |                          |
- * | Taxonomy: reward maximisation, PPO's advantages     | generalisedAdvantages    | objectives/gae.ts                    |                          |
- * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   |                          |
- * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   |                          |
+ * | Taxonomy: reward maximisation, PPO                  | ppoLoss                  | objectives/ppo.ts                    | 08-ppo                   |
+ * | Taxonomy: reward maximisation, PPO's advantages     | generalisedAdvantages    | objectives/gae.ts                    | 08-ppo                   |
+ * | Taxonomy: reward maximisation, RLOO                 | rlooLoss                 | objectives/rloo.ts                   | 08-ppo                   |
+ * | Taxonomy: reward maximisation, GRPO                 | grpoLoss                 | objectives/grpo.ts                   | 08-ppo                   |
  * | Taxonomy: contrastive learning, DPO                 | dpoLoss                  | objectives/dpo.ts                    | 09-dpo                   |
  * | Taxonomy: contrastive learning, variants: IPO       | ipoLoss                  | objectives/ipo.ts                    | 09-dpo                   |
  * | Taxonomy: contrastive learning, variants: KTO       | ktoLoss                  | objectives/kto.ts                    | 09-dpo                   |
@@ -159,6 +159,7 @@ export {
   tabularLogProbs,
   tabularPolicyFor,
 } from "./evaluation/exact/sequences";
+export { objectiveGradient, weightedScore } from "./evaluation/exact/gradients";
 export { klPolicyToReferenceEstimate, klPolicyToReferencePerToken, sumOverResponse } from "./objectives/kl";
 export { EnumeratedPolicy } from "./models/enumerated-policy";
 export { exactObjectiveLoss, fitEnumerated, maximiseEnumerated } from "./objectives/enumerated";
