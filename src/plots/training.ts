@@ -37,6 +37,8 @@ export interface TrainingFigureOptions extends FigureOptions {
   xTitle?: string;
   /** Colour of a single run. */
   method?: Method;
+  /** Colours of several runs, by their names. */
+  methods?: Readonly<Record<string, Method>>;
   /** A running mean over this many records over the pale raw values; 1 (none) when not given. */
   smooth?: number;
 }
@@ -52,7 +54,7 @@ export function trainingFigure(
   runs: readonly TrainingRecord[] | Readonly<Record<string, readonly TrainingRecord[]>>,
   options: TrainingFigureOptions,
 ): Figure {
-  const { x = "step", xTitle = x, smooth = 1, method } = options;
+  const { x = "step", xTitle = x, smooth = 1, method, methods = {} } = options;
   const named = Array.isArray(runs)
     ? { "": runs as readonly TrainingRecord[] }
     : (runs as Record<string, TrainingRecord[]>);
@@ -84,7 +86,8 @@ export function trainingFigure(
     );
     for (const [index, [run, records]] of Object.entries(named).entries()) {
       for (const [keyIndex, key] of keys.entries()) {
-        const look = styleOf(method && !several && keys.length === 1 ? method : undefined, several ? index : keyIndex);
+        const own = several ? methods[run] : keys.length === 1 ? method : undefined;
+        const look = styleOf(own, several ? index : keyIndex);
         const dash = several && keys.length > 1 ? ["solid", "dot", "dash"][keyIndex % 3] : look.dash;
         const name = [run, keys.length > 1 ? key : ""].filter(Boolean).join(" ") || key;
         const points = records.filter((record) => typeof record[key] === "number" && typeof record[x] === "number");

@@ -201,6 +201,14 @@ describe("trainingFigure", () => {
     assert.deepEqual(plots.runningMean([2, 4, 6, 8], 2), [2, 3, 5, 7]);
   });
 
+  it("gives runs the colours of their methods", () => {
+    const runs = { A: [{ step: 0, loss: 1 }], B: [{ step: 0, loss: 2 }] };
+    const figure = plots.trainingFigure(runs, { title: "t", metrics: ["loss"], methods: { B: "ppo" } });
+    const colours = tracesOf(figure).map(({ line }) => (line as { color: string }).color);
+    assert.equal(colours[1], methods.ppo.colour);
+    assert.notEqual(colours[0], methods.ppo.colour);
+  });
+
   it("leaves records without the metric out of its panel", () => {
     const records = [
       { step: 0, loss: 1, accuracy: 0.5 },
