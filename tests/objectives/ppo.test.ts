@@ -8,10 +8,13 @@ import {
   sequenceSpace,
   tabularLogProbs,
 } from "../../src/evaluation/exact";
+import type { Sample } from "../../src/models/generation";
 import type { Policy } from "../../src/models/policy";
 import { ScalarModel } from "../../src/models/scalar-head";
+import { stateValues } from "../../src/models/state-values";
 import { generalisedAdvantages, klShapedTokenRewards } from "../../src/objectives/gae";
 import { ppoLoss, trainPpo, type PpoOptions } from "../../src/objectives/ppo";
+import { ofResponses } from "../../src/objectives/token-layout";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
 import { assertResumes, trained, type Trainee } from "../models/resume";
@@ -312,6 +315,47 @@ describe("training by PPO", () => {
       // At pi* every return is β·log Z: V can know it, and does.
       assert.ok(records[139].explainedVariance > 0.9, `explained variance ${records[139].explainedVariance}`);
     }
+  });
+
+  it("fits V to the returns, judges only chosen tokens, and goes through every response once an epoch", async () => {
+    const [policy, value, start] = [reference.clone(), valueOf(reference), world.start()];
+    let samples: Sample[] = [];
+    const still = { learningRate: 1e-12, whiten: false, lossScale: 1, valueCoefficient: 0.5, epochs: 1, steps: 2 };
+    const records = await recordsOf(
+      trainPpo(
+        options(policy, value, {
+          ...still,
+          minibatches: 2,
+          measure: (drawn) => {
+            samples = drawn;
+            return {};
+          },
+        }),
+      ),
+    );
+    // At the reference there is no KL to pay: the reward on the last token is all.
+    const rewards = await world.reward(samples);
+    const values = ofResponses(
+      samples,
+      tf.tidy(() => stateValues(value, samples).dataSync()),
+    );
+    const advantages = samples.map(({ response }, i) => {
+      const delta = response.map((_, t) => (t === response.length - 1 ? rewards[i] : values[i][t + 1]) - values[i][t]);
+      return delta.map((_, t) => delta.slice(t).reduce((sum, d, ahead) => sum + 0.95 ** ahead * d, 0));
+    });
+    const chosen = advantages.map((row) => (row.length === world.horizon ? row.slice(0, -1) : row));
+    const mean = (xs: number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
+    assert.ok(chosen.flat().length < advantages.flat().length, "some are cut");
+    const spread = Math.sqrt(mean(chosen.flat().map((a) => (a - mean(chosen.flat())) ** 2)));
+    assertClose(records[0].advantageStandardDeviation, spread, 1e-4, "deviation over the chosen tokens");
+    // The two halves of the batch add up to it: the policy's parts by responses, the values' by states.
+    const gain = mean(chosen.map((row) => row.reduce((a, b) => a + b, 0)));
+    const policyPart = mean(records.map(({ loss, valueLoss }) => loss - 0.5 * valueLoss));
+    assertClose(policyPart, -gain, 1e-4, "both halves of the batch", 1);
+    const whole = await recordsOf(trainPpo(options(start, value, { ...still, steps: 1 })));
+    const error = 0.5 * mean(advantages.flat().map((a) => a * a)); // G − V = A
+    assertClose(whole[0].valueLoss, error, 1e-4, "V is fitted to A + V");
+    for (const model of [policy, value, start]) model.dispose();
   });
 
   it("starts with ratios of 1, reports by epochs, and counts tokens", async () => {
