@@ -26,13 +26,18 @@ function randomBatch(seed: number, beta: number): Batch {
   const rng = Random.fromSeed(seed).child("clipped batch");
   const mask = [2, 4, 3].map((length) => Array.from({ length: 5 }, (_, t) => (t >= 1 && t <= length ? 1 : 0)));
   const oldLogProbs = mask.map((row) => row.map(() => -0.5 - 2 * rng.uniform()));
+  // All four cases of a ratio outside 0.8 … 1.2 and an advantage of either sign are among the nine tokens that count, so
+  // that one mistake cannot pass for another; none is within 0.02 of an edge.
+  const outside = [0.5, 0.7, 1.4, 2].flatMap((ratio) => [1, -1].map((sign) => ({ ratio, sign })));
+  const cases = rng.shuffle([...outside, { ratio: 1.05, sign: 1 }]);
+  let counted = 0;
+  const caseOf = mask.map((row) => row.map((counts) => (counts ? cases[counted++] : { ratio: 0.9, sign: -1 })));
   return {
     mask,
     oldLogProbs,
-    // Ratios from 0.5 to 2, but none within 0.02 of the edges 0.8 and 1.2 of the usual clip range.
-    logProbs: oldLogProbs.map((row) => row.map((old) => old + Math.log(rng.choose([0.5, 0.7, 0.9, 1.05, 1.4, 2])))),
-    // A reward and the price of a token's distance from the reference, both of either sign.
-    advantages: mask.map((row) => row.map(() => rng.normal() - beta * rng.normal())),
+    logProbs: oldLogProbs.map((row, i) => row.map((old, t) => old + Math.log(caseOf[i][t].ratio))),
+    // Of a reward's size and of a KL's in it.
+    advantages: caseOf.map((row) => row.map(({ sign }) => sign * (0.3 + rng.uniform() + beta * rng.uniform()))),
   };
 }
 
