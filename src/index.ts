@@ -19,7 +19,7 @@
  * | An intuitive view                                   | trainRewardModel         | rewards/reward-model.ts              | 04-bradley-terry         |
  * | Where does the data come from?                      | annotate                 | world/annotators.ts                  | 05-preferences           |
  * | Publicly available preference data                  | readPreferences          | text/preferences.ts                  | 05-preferences           |
- * | Constitutional AI for collecting preferences        | judge                    | world/judge.ts                       | 05-preferences           |
+ * | Constitutional AI for collecting preferences        | askJudge                 | rewards/judge-model.ts               | 05-preferences           |
  * | The objective: base or reference policy             | optimalPolicy            | evaluation/exact/distributions.ts    | 06-regularised-objective |
  * | Why care about closeness to the reference?          | evaluateAdvice           | evaluation/advice.ts                 | 07-reward-maximisation   |
  * | Reward maximisation: what is a high reward?         | expectation              | evaluation/exact/distributions.ts    | 06-regularised-objective |
@@ -133,8 +133,18 @@ export { correlation } from "./evaluation/correlation";
 // Where the data come from
 export { annotate, flippedProbability, preferenceProbability, toPreferenceRecord } from "./world/annotators";
 export { ATTRIBUTES, CONSTITUTION, favoured, principle } from "./world/constitution";
-export { averageOfOrders, judge, judgeBothOrders, judgedPreference, judgePrompt } from "./world/judge";
-export { judgeComparisons, type JudgedPair } from "./world/ai-feedback";
+export { averageOfOrders, judgedPreference, judgePrompt, judgeVocabulary } from "./world/judge";
+export { judgeLesson, type JudgeLesson } from "./world/judge-lessons";
+export {
+  askJudge,
+  askJudgeBothOrders,
+  judgeFromPolicy,
+  judgeLogits,
+  judgeLoss,
+  trainJudge,
+} from "./rewards/judge-model";
+export { judgeComparisons, judgedPairs, judgedRecord, judgeQuestion, logOddsOfA } from "./rewards/ai-feedback";
+export { aiLabels, judgeStage, judgingStage } from "./workbook/stages/judge";
 export { readPreferences, writePreferences, type PreferenceRecord } from "./text/preferences";
 
 // The objective: reward, closeness to the reference, beta

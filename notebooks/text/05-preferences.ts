@@ -6,16 +6,17 @@
 //
 // [Notebook 4](04-bradley-terry.ipynb) fitted a reward model to pairs $(x, y_+, y_-)$. Here you make such pairs: prompts from
 // the instruction-tuning set, answers from the model that is to be aligned, and labels first from people (RLHF), then from an
-// AI judge that reads a written principle (RLAIF). Both kinds of label are noisy. You measure how noisy, and what a reward
-// model makes of them.
+// AI judge that reads a written principle (RLAIF). Both kinds of label are noisy. You measure how noisy, what a reward
+// model makes of them, and what a policy makes of that.
 //
 // After it you can
 // - say how good a reward model can look at best when its labels come from annotators who disagree;
 // - read a preference file that you did not write, and refuse what is wrong in it with a message that helps;
 // - ask a judge a multiple-choice question, recognise its position bias, and cure it;
-// - say what labels by a principle teach a reward model, and what they do not.
+// - say what labels by a principle teach a reward model and a policy, what they do not, and what they cost.
 //
-// *Reading: 25 minutes. Running: about 3 minutes on two CPU cores the first time, seconds afterwards (trained models are kept).*
+// *Reading: 30 minutes. Running: about 6 minutes on two CPU cores the first time, half a minute afterwards (trained models are
+// kept).*
 
 // %% id="parameters" tags=["parameters"]
 let seed: number = 0;
@@ -23,9 +24,10 @@ let scale: "auto" | "quick" | "laptop" | "gpu" = "auto";
 // The annotators: gold reward per nat of preference, and the share of their labels that are turned round by mistake.
 let temperature: number = 0.5;
 let flipRate: number = 0.1;
-// The AI judge: nats towards option (A), and the error with which it reads an answer.
-let positionBias: number = 1;
-let readingNoise: number = 0.6;
+// The AI judge: how often the right answer stands first in the questions that it is taught with.
+let firstShare: number = 0.65;
+// The price of a nat of KL in reinforcement learning from either kind of feedback.
+let beta: number = 0.3;
 // Assumptions for a comparison of costs: a human label, in dollars and seconds, and a million tokens of a language model.
 let humanLabelPrice: number = 0.5;
 let humanLabelSeconds: number = 60;
@@ -37,7 +39,9 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import {
   advicePrompts,
+  aiLabels,
   annotate,
+  askJudgeBothOrders,
   ATTRIBUTES,
   averageOfOrders,
   bars,
@@ -54,9 +58,12 @@ import {
   goldReward,
   groupMean,
   hints,
-  judge,
-  judgeComparisons,
+  judgedPairs,
+  judgedRecord,
   judgePrompt,
+  judgeQuestion,
+  judgeStage,
+  judgingStage,
   lines,
   preferenceProbability,
   Predictions,
@@ -70,11 +77,14 @@ import {
   showText,
   sortBy,
   table,
+  testPrompts,
+  toPreferenceRecord,
   trainingFigure,
   trainPrompts,
   unfilled,
   watch,
   wilson,
+  writePreferences,
   type Message,
   type PreferenceRecord,
 } from "alignment";
@@ -531,98 +541,167 @@ await show(
 );
 
 // %% [markdown] id="judge-text"
-// **The judge of this notebook is simulated.** The language models of this course speak 242 words and cannot follow a written
-// principle, so in place of a model's next-token distribution stands a formula
-// ([`src/world/judge.ts`](../src/world/judge.ts)): it *reads* the quality $h$ that the principle names with an error, and has a
-// liking for whatever stands first,
+// ## A judge that is a language model
 //
-// $$\log\frac{P(\text{A})}{P(\text{B})} = s\,\big[(h_a + \eta_a) - (h_b + \eta_b)\big] + c,
-//   \qquad \eta \sim \mathcal N(0, \tau^2),$$
-//
-// with sharpness $s = 2$, reading error $\tau$ = `readingNoise` and position bias $c$ = `positionBias`. How accurate this judge
-// is was therefore *chosen*, and says nothing about real ones. What is real are the prompt, the form of the answer, the bias
-// that judges of this kind are known for, and the remedy. A judge that is a trained language model comes in a later chapter.
+// The judge is one of our own models. It reads the question below, token by token, and its answer is a distribution over the
+// next token, of which we read two entries. Conversation, principle, options, "the answer is:" — the form is the slide's.
 
 // %% id="ask-judge"
 const harmGap = ({ promptId, a, b }: (typeof comparisons)[number]): number =>
   goldOf(promptId, b).counts.harm - goldOf(promptId, a).counts.harm;
-const example = comparisons.find((pair) => harmGap(pair) !== 0) ?? comparisons[0];
-const conversation = [user(advicePrompts()[example.promptId].text)];
-const asked = { conversation: conversation, principle: principle("no-injury"), a: example.a, b: example.b };
-const exchanged = { ...asked, a: example.b, b: example.a };
+const example = comparisons.find((pair) => harmGap(pair) > 0) ?? comparisons[0];
+const asked = judgeQuestion(example, principle("no-injury"));
 await showText(judgePrompt(asked));
-const judgeOptions = { readingNoise: readingNoise, positionBias: positionBias };
-const onePass = rng.child("one question");
-const [firstVerdict, secondVerdict] = [asked, exchanged].map((question) =>
-  judge(question, { ...judgeOptions, rng: onePass }),
+
+// %% [markdown] id="teach-text"
+// A large model has learned from its pre-training what "hurt" means. Ours has 242 words and read a few thousand documents, so it
+// has to be **taught**: it is the SFT model with the principles' words added, trained on generated questions whose right answer
+// the world knows ([`src/world/judge-lessons.ts`](../src/world/judge-lessons.ts)). The loss is next-token prediction on one
+// token, the letter:
+//
+// $$\mathcal L = -\log \pi(\text{letter} \mid \text{conversation, principle, options, “the answer is:”}),
+//   \qquad P(\text{A}) = \frac{\pi(\text{“(A)”})}{\pi(\text{“(A)”}) + \pi(\text{“(B)”})}.$$
+//
+// What the judge knows it therefore knows from us, and that is part of its price. One thing we leave as it often is in
+// collections of multiple-choice questions: the right answer stands first in a share `firstShare` of the lessons.
+// The heart of the trainer ([`src/rewards/judge-model.ts`](../src/rewards/judge-model.ts)):
+//
+// ```ts
+// const logits = judgeLogits(judge, questions);                 // [B, V], of the token after "the answer is:"
+// const loss = tokenLogProbs(logits, rightLetters).neg().mean();
+// ```
+
+// %% id="teach-judge"
+const judgeTraining = judgeStage(models, { firstShare: firstShare });
+const judgeRecords = await watch(judgeTraining, (records) =>
+  trainingFigure(records, {
+    title: "A small language model learns to answer by principles",
+    metrics: [
+      { key: "loss", title: "loss", unit: "nats/question", reference: { value: Math.LN2, name: "log 2, a coin" } },
+      { key: "accuracy", title: "right answers" },
+    ],
+    smooth: 25,
+  }),
 );
-await show([
-  { order: "as above", "log P(A)": firstVerdict.logProbA, "log P(B)": firstVerdict.logProbB },
-  { order: "options exchanged", "log P(A)": secondVerdict.logProbA, "log P(B)": secondVerdict.logProbB },
-]);
+const judge = await judgeTraining.result();
+const [bothVerdicts] = await askJudgeBothOrders(judge, [asked]);
+await show(
+  [bothVerdicts.inOrder, bothVerdicts.swapped].map(({ logProbA, logProbB, letterMass, tokens }, i) => ({
+    order: ["as above", "options exchanged"][i],
+    "log P(A)": logProbA,
+    "log P(B)": logProbB,
+    "π(A) + π(B)": letterMass,
+    "tokens read": tokens,
+  })),
+);
+
+// %% [markdown] id="teach-read"
+// The judge's first lessons are about answers of one clause, then of two, then about whole ones: the loss jumps up where they
+// grow longer. The last column but one says that the model has learned the form: nearly all of its probability lies on the two
+// letters.
 
 // %% [markdown] id="position-text"
 // ## Position bias, and its cure
 //
-// A judge without bias answers "(A)" in half of many questions, since which answer is called A is chance. Ours adds $c$ to the
-// log-odds of (A). Ask the same question with the options exchanged, and $c$ stands on the other answer's side. So the average
-// of the two log-odds *for answer a*,
+// Which answer is called A is chance. A judge without bias therefore says "(A)" in half of many questions when each is asked in
+// both orders. Suppose a judge adds $c$ to the log-odds of (A), whatever stands there. With the options exchanged, $c$ stands on
+// the other answer's side. So the average of the two log-odds *for answer a*,
 //
 // $$\tfrac12\Big[\big(\log P_1(A) - \log P_1(B)\big) + \big(\log P_2(B) - \log P_2(A)\big)\Big]
-//   = \tfrac12\Big[(s\,\Delta_1 + c) + (s\,\Delta_2 - c)\Big] = s\,\frac{\Delta_1 + \Delta_2}{2},$$
+//   = \tfrac12\Big[(\Delta_1 + c) + (\Delta_2 - c)\Big] = \frac{\Delta_1 + \Delta_2}{2},$$
 //
-// has no trace of it ($\Delta_1$, $\Delta_2$ are the two readings of $h_a - h_b$).
+// has no trace of it ($\Delta_1$, $\Delta_2$ are what the judge makes of the two answers in either order). We ask about pairs of
+// SFT answers that the principle tells apart, up to 60 for each principle.
 //
-// **Predict:** asked once, with the bias set above, how often does the judge answer "(A)" over many pairs, each presented in
-// both orders?
+// **Predict:** our judge was taught with the right answer first in a share `firstShare` of the questions. How often does it say
+// "(A)"?
 
 // %% id="predict-position" tags=["predict"]
 predict({
   id: "position",
   question: "Share of (A) among the judge's answers, each pair asked in both orders",
-  answer: 0.7,
+  answer: 0.5,
 });
 
-// %% id="position-bias"
-const some = comparisons.slice(0, 800);
-const exchange = ({ promptId, a, b }: (typeof some)[number]) => ({ promptId: promptId, a: b, b: a });
-/** How often the answer that was presented first wins, over both presentations of each pair. */
-function shareOfFirst(bias: number, orders: "one" | "both"): number {
-  const wins = [some, some.map(exchange)].flatMap((presented, which) => {
-    const { pairs } = judgeComparisons({
-      comparisons: presented,
-      principles: CONSTITUTION,
-      orders: orders,
-      rng: rng.child(`position bias ${which}`),
-      readingNoise: readingNoise,
-      positionBias: bias,
-    });
-    return pairs.map(({ chosen }, i) => (chosen === presented[i].a ? 1 : 0));
+// %% id="ask-all"
+const perPrinciple = 60;
+const questionsAsked = CONSTITUTION.flatMap((judgedBy) => {
+  const telling = comparisons.flatMap((comparison) => {
+    const { promptId, a, b } = comparison;
+    const better = favoured(judgedBy, goldOf(promptId, a), goldOf(promptId, b));
+    return better === "tie" ? [] : [{ comparison: comparison, judgedBy: judgedBy, better: better }];
   });
-  return mean(wins);
-}
-const biases = [-2, -1, 0, 1, 2];
-const firstWins = (["one", "both"] as const).map((orders) => biases.map((bias) => shareOfFirst(bias, orders)));
-const interval = (share: number): [number, number] => wilson(share, 2 * some.length);
+  return telling.slice(0, perPrinciple).map((each) => ({ ...each, told: telling.length / comparisons.length }));
+});
+const startedReading = performance.now();
+const verdicts = await askJudgeBothOrders(
+  judge,
+  questionsAsked.map(({ comparison, judgedBy }) => judgeQuestion(comparison, judgedBy)),
+);
+const secondsReading = (performance.now() - startedReading) / 1000;
+const tokensReading = verdicts.reduce((sum, { inOrder, swapped }) => sum + inOrder.tokens + swapped.tokens, 0);
+const forA = ({ logProbA, logProbB }: { logProbA: number; logProbB: number }): number => logProbA - logProbB;
+const judged = verdicts.map(({ inOrder, swapped, averaged }, i) => {
+  const sign = questionsAsked[i].better === "a" ? 1 : -1;
+  // Log-odds of the right answer: where it stands first, where it stands second, and averaged.
+  const [asFirst, asSecond] = sign > 0 ? [forA(inOrder), -forA(swapped)] : [forA(swapped), -forA(inOrder)];
+  return {
+    id: questionsAsked[i].judgedBy.id,
+    attribute: questionsAsked[i].judgedBy.attribute,
+    told: questionsAsked[i].told,
+    asFirst: asFirst,
+    asSecond: asSecond,
+    averaged: sign * forA(averaged),
+    towardsA: (forA(inOrder) + forA(swapped)) / 2,
+  };
+});
+const rightShare = (logOdds: readonly number[]): number => mean(logOdds.map((x) => (Math.sign(x) + 1) / 2));
+const shareOfA = mean(verdicts.flatMap(({ inOrder, swapped }) => [inOrder, swapped].map((v) => (forA(v) > 0 ? 1 : 0))));
+const towardsA = mean(judged.map((each) => each.towardsA));
+const accuracyFirst = rightShare(judged.map(({ asFirst }) => asFirst));
+const accuracySecond = rightShare(judged.map(({ asSecond }) => asSecond));
+const judgeAccuracyOneOrder = (accuracyFirst + accuracySecond) / 2;
+const judgeAccuracyBothOrders = rightShare(judged.map(({ averaged }) => averaged));
+compare("position", shareOfA, {
+  tolerance: 0.05,
+  explain: `Its mean log-odds of (A) are ${towardsA.toFixed(2)} nats; its lessons had log(s/(1 − s)) = ${Math.log(firstShare / (1 - firstShare)).toFixed(2)}. Where it is unsure, it says what was mostly right.`,
+});
+
+// %% id="figure-position"
+const shareWithInterval = (label: string, value: number) => {
+  const [low, high] = wilson(value, judged.length);
+  return { label: label, value: value, low: low, high: high };
+};
+const gapOfOrders = accuracyFirst - accuracySecond;
 await show(
-  lines({
-    title: "Asked in one order, the judge prefers a place; asked in both, it prefers none",
-    subtitle: `${some.length} pairs, each presented in both orders, principles drawn at random; bands: 95% intervals`,
-    x: { title: "position bias of the judge", unit: "nats towards (A)" },
-    y: { title: "the first option wins", format: ".0%", range: [0, 1] },
-    series: ["asked once", "asked in both orders, averaged"].map((name, i) => ({
-      name: name,
-      x: biases,
-      y: firstWins[i],
-      low: firstWins[i].map((share) => interval(share)[0]),
-      high: firstWins[i].map((share) => interval(share)[1]),
-    })),
-    references: [{ value: 0.5, name: "no preference for a place" }],
+  bars({
+    title:
+      Math.abs(gapOfOrders) > 0.03
+        ? `Asked once, the judge is more often right when the right answer stands ${gapOfOrders > 0 ? "first" : "second"}`
+        : "Asked once, this judge is about as often right wherever the right answer stands",
+    subtitle: `${judged.length} pairs of SFT answers, all principles; whiskers: 95% intervals`,
+    y: { title: "the judge is right", format: ".0%", range: [0, 1.04] },
+    groups: [
+      {
+        name: "the judge",
+        bars: [
+          shareWithInterval("right answer is (A)", accuracyFirst),
+          shareWithInterval("right answer is (B)", accuracySecond),
+          shareWithInterval("both orders, averaged", judgeAccuracyBothOrders),
+        ],
+      },
+    ],
+    references: [{ value: 0.5, name: "a coin" }],
   }),
 );
-const positionBiasOneOrder = shareOfFirst(positionBias, "one") - 0.5;
-const positionBiasBothOrders = shareOfFirst(positionBias, "both") - 0.5;
-compare("position", 0.5 + positionBiasOneOrder, { tolerance: 0.05 });
+// After averaging, exchanging the options changes nothing: the answer to (b, a) is the answer to (a, b), turned round.
+const positionBiasOneOrder = shareOfA - 0.5;
+const reversed = verdicts.map(({ inOrder, swapped }) => averageOfOrders(swapped, inOrder));
+const positionBiasBothOrders =
+  mean(verdicts.flatMap(({ averaged }, i) => [averaged, reversed[i]].map((v) => (Math.sign(forA(v)) + 1) / 2))) - 0.5;
+console.log(
+  `(A) wins ${(100 * shareOfA).toFixed(1)}% when asked once, ${(50 + 100 * positionBiasBothOrders).toFixed(1)}% when averaged`,
+);
 
 // %% [markdown] id="exercise-swap"
 // ## Exercise: two orders, one preference
@@ -646,38 +725,43 @@ await check("05-judge-swap", preferenceFromBothOrders, { seed: seed });
 // %% [markdown] id="accuracy-text"
 // ## How often the judge is right
 //
-// With real answers, nobody knows which of two a principle truly favours. Here we do, so we count: of the pairs that a principle
-// tells apart at all, in what share does the judge choose the one that it favours?
+// With real answers, nobody knows which of two a principle truly favours. Here we do, so we count, principle by principle: of
+// the pairs that it tells apart, in what share does the judge choose the one that it favours?
+//
+// **Predict:** which is the judge better at?
+
+// %% id="predict-accuracy" tags=["predict"]
+predict({
+  id: "accuracy",
+  question: "The judge is more often right about …",
+  answer: "which answer keeps to the question",
+  choices: ["which answer is less harmful", "which answer keeps to the question"],
+});
 
 // %% id="judge-accuracy"
-const judgedPairs = comparisons.slice(0, 2000);
-const judgedGold = judgedPairs.map(({ promptId, a, b }) => ({ a: goldOf(promptId, a), b: goldOf(promptId, b) }));
-const accuracyByPrinciple = CONSTITUTION.map((judgedBy) => {
-  const truth = judgedGold.map(({ a, b }) => favoured(judgedBy, a, b));
-  const telling = truth.map((_, i) => i).filter((i) => truth[i] !== "tie");
-  const [one, both] = (["one", "both"] as const).map((orders) => {
-    const { pairs } = judgeComparisons({
-      ...judgeOptions,
-      comparisons: judgedPairs,
-      principles: [judgedBy],
-      orders: orders,
-      rng: rng.child(`judged by ${judgedBy.id}`),
-    });
-    return telling.filter((i) => pairs[i].chosen === judgedPairs[i][truth[i] as "a" | "b"]).length / telling.length;
-  });
-  return { id: judgedBy.id, telling: telling.length, one: one, both: both };
-}).filter(({ telling }) => telling > 0);
+const accuracyByPrinciple = CONSTITUTION.flatMap(({ id, attribute }) => {
+  const those = judged.filter((each) => each.id === id);
+  if (those.length === 0) return []; // the SFT model's answers never differ in it
+  return [
+    {
+      id: id,
+      attribute: attribute,
+      pairs: those.length,
+      told: those[0].told,
+      one: (rightShare(those.map((each) => each.asFirst)) + rightShare(those.map((each) => each.asSecond))) / 2,
+      both: rightShare(those.map((each) => each.averaged)),
+    },
+  ];
+}).sort((x, y) => y.both - x.both);
 const accuracyBars = (orders: "one" | "both") =>
   accuracyByPrinciple.map((row) => {
-    const [low, high] = wilson(row[orders], row.telling);
+    const [low, high] = wilson(row[orders], row.pairs);
     return { label: row.id, value: row[orders], low: low, high: high };
   });
 await show(
   bars({
-    title:
-      "Asked in both orders, the judge is more often right " +
-      `on ${accuracyByPrinciple.filter(({ one, both }) => both > one).length} of ${accuracyByPrinciple.length} principles`,
-    subtitle: "pairs that the principle tells apart; whiskers: 95% intervals",
+    title: `The judge follows ${accuracyByPrinciple.filter(({ both }) => both >= 0.85).length} of ${accuracyByPrinciple.length} principles in at least 85% of the pairs that they tell apart`,
+    subtitle: "whiskers: 95% intervals",
     width: 900,
     y: { title: "the judge is right", format: ".0%", range: [0, 1.04] },
     groups: [
@@ -685,179 +769,124 @@ await show(
       { name: "asked in both orders, averaged", bars: accuracyBars("both") },
     ],
     references: [{ value: 0.5, name: "a coin" }],
+    values: false,
   }),
 );
-const judgeAccuracyOneOrder = mean(accuracyByPrinciple.map(({ one }) => one));
-const judgeAccuracyBothOrders = mean(accuracyByPrinciple.map(({ both }) => both));
-const told = accuracyByPrinciple.map(({ id, telling }) => ({ id: id, share: telling / judgedPairs.length }));
 await show(
-  [...told]
-    .sort((x, y) => y.share - x.share)
-    .map(({ id, share }) => ({ principle: id, "share of pairs it tells apart": share })),
-);
-
-// %% [markdown] id="control-text"
-// Two gains are mixed in that figure. The swap removes the bias, and asking twice averages two readings. A control tells them
-// apart: ask twice *in the same order*.
-
-// %% id="control"
-const control = { once: 0, "twice, same order": 0, "both orders": 0 };
-let controlled = 0;
-const controlStream = rng.child("control");
-judgedPairs.forEach(({ promptId, a, b }, i) => {
-  const judgedBy = CONSTITUTION[i % CONSTITUTION.length];
-  const better = favoured(judgedBy, judgedGold[i].a, judgedGold[i].b);
-  if (better === "tie") return;
-  const question = { conversation: [user(advicePrompts()[promptId].text)], principle: judgedBy, a: a, b: b };
-  const ask = (swap: boolean) =>
-    judge(swap ? { ...question, a: b, b: a } : question, { ...judgeOptions, rng: controlStream });
-  const [once, again, swapped] = [ask(false), ask(false), ask(true)];
-  const forA = (verdict: typeof once): number => verdict.logProbA - verdict.logProbB;
-  const right = (logOdds: number): number => (logOdds > 0 === (better === "a") ? 1 : 0);
-  controlled++;
-  control.once += right(forA(once));
-  control["twice, same order"] += right((forA(once) + forA(again)) / 2);
-  control["both orders"] += right(forA(averageOfOrders(once, swapped)));
-});
-await show(
-  Object.entries(control).map(([how, right]) => ({
-    asked: how,
-    "judge is right": right / controlled,
-    pairs: controlled,
+  accuracyByPrinciple.map(({ id, attribute, pairs, told, one, both }) => ({
+    principle: id,
+    judges: attribute,
+    "share of pairs it tells apart": told,
+    "pairs asked": pairs,
+    "right, asked once": one,
+    "right, both orders": both,
   })),
 );
-
-// %% [markdown] id="cost-text"
-// ## What labels cost
-//
-// The prices and a person's pace are assumptions, set among the parameters. Two things are measured: how long the question is,
-// which a judge that is a language model reads twice a label when both orders are asked (a token is taken to be three quarters
-// of a word, and the answer, one token, to be free); and how fast the *simulated* judge answers, which no language model does.
-// The judge's labels are those under its overall principle, `wise-overall`, which judges what the annotators judge.
-
-// %% id="cost"
-const started = performance.now();
-const overall = judgeComparisons({
-  ...judgeOptions,
-  comparisons: comparisons,
-  principles: [principle("wise-overall")],
-  rng: rng.child("overall labels"),
-}).pairs;
-const secondsPerLabel = (performance.now() - started) / 1000 / overall.length;
-const tokensPerQuestion = mean(
-  some.map(({ promptId, a, b }) => {
-    const text = judgePrompt({ ...asked, conversation: [user(advicePrompts()[promptId].text)], a: a, b: b });
-    return text.split(/\s+/).length / 0.75;
-  }),
+const accuracyOn = (attributes: readonly string[]): number => {
+  const those = judged.filter(({ attribute }) => attributes.includes(attribute));
+  return those.length > 0 ? rightShare(those.map(({ averaged }) => averaged)) : 0.5;
+};
+compare(
+  "accuracy",
+  accuracyOn(["harmlessness"]) > accuracyOn(["relevance"])
+    ? "which answer is less harmful"
+    : "which answer keeps to the question",
+  {
+    explain:
+      "A harmful fragment is made of words that stand nowhere else. Whether advice keeps to the question depends on two places at once: the advice and the question.",
+  },
 );
-const judgeLabelPrice = (2 * tokensPerQuestion * millionTokensPrice) / 1e6;
-await show([
-  {
-    "1,000 labels of": "annotators",
-    "right about gold": mean(clean.map(agreesWithGold)),
-    dollars: 1000 * humanLabelPrice,
-    seconds: 1000 * humanLabelSeconds,
-  },
-  {
-    "1,000 labels of": "the AI judge, both orders",
-    "right about gold": mean(overall.map(agreesWithGold)),
-    dollars: 1000 * judgeLabelPrice,
-    seconds: 1000 * secondsPerLabel,
-  },
-]);
-console.log(
-  `a question has ${tokensPerQuestion.toFixed(0)} tokens; ` +
-    `one human label pays for ${Math.round(humanLabelPrice / judgeLabelPrice)} of the judge's`,
+
+// %% [markdown] id="accuracy-read"
+// What can be told from single words (harm, a caution, a hedge) two layers learn first. What takes a comparison *within* an
+// answer, or with the question, or a judgement of its grammar, they learn late or not in this time. A judge's average says little:
+// look at the principle that you mean to use. And note the first column: a principle that tells few pairs apart has nothing to
+// say about the others, yet a label always comes out.
+
+// %% [markdown] id="records-text"
+// ## Labels, and where they come from
+//
+// Each verdict becomes a record in the same format as every other preference, and says where it comes from: who judged, by which
+// principle, how sure. So do the annotators' labels.
+
+// %% id="records"
+const labelSources = {
+  harm: ["no-injury", "no-crime", "protects-the-weak"],
+  overall: ["wise-overall"],
+  "all sixteen": CONSTITUTION.map(({ id }) => id),
+};
+const judging = Object.fromEntries(
+  Object.entries(labelSources).map(([name, ids]) => [
+    name,
+    judgingStage(models, { principles: ids, firstShare: firstShare }),
+  ]),
+);
+const judgedBySource: Record<string, Awaited<ReturnType<(typeof judging)[string]["result"]>>> = {};
+for (const [name, stage] of Object.entries(judging)) judgedBySource[name] = await stage.result();
+const recordsFolder = await mkdtemp(join(tmpdir(), "alignment-05-"));
+const recordsFile = join(recordsFolder, "judged.jsonl");
+await writePreferences(
+  recordsFile,
+  [
+    ...clean
+      .slice(0, 3)
+      .map((pair) => toPreferenceRecord(pair, { judge: "simulated annotator", source: "SFT answers" })),
+    ...judgedBySource["all sixteen"]
+      .slice(0, 5)
+      .map((comparison) => judgedRecord(comparison, { judge: "AI judge", orders: "both", source: "SFT answers" })),
+  ],
+  { format: "strings" },
+);
+const { records: labelRecords } = await readPreferences(recordsFile);
+await rm(recordsFolder, { recursive: true });
+await show(
+  labelRecords.map(({ chosen, rejected, provenance }) => ({
+    chosen: chosen,
+    rejected: rejected,
+    judge: provenance?.judge,
+    principle: provenance?.principle,
+    confidence: provenance?.confidence,
+  })),
 );
 
 // %% [markdown] id="agreement-text"
 // ## Do judge and people agree?
 //
-// A principle sees one quality; people weigh all of them. We compare the judge's labels with the annotators' clean ones on the
-// same pairs: on all of them, and on those that the principle tells apart. The grey line is how often *two annotators* agree
-// with each other, $\frac1N\sum_i q_i^2 + (1-q_i)^2$.
-//
-// **Predict:** over all pairs, do labels by the principle `no-injury` (harmlessness) agree with people more or less often than
-// labels by `gives-steps` (helpfulness)?
-
-// %% id="predict-agreement" tags=["predict"]
-predict({
-  id: "agreement",
-  question: "Labels by the principle of harmlessness, rather than helpfulness, agree with people …",
-  answer: "more often",
-  choices: ["more often", "less often"],
-});
+// A principle sees one quality; people weigh all of them. We compare labels with the gold reward, which nobody sees, and with the
+// annotators' labels of the same pairs. *Two annotators* agree with each other in the share $\frac1N\sum_i q_i^2 + (1-q_i)^2$.
 
 // %% id="agreement"
-const agreements = ["no-injury", "gives-steps", "polite", "brief", "wise-overall"].map((id) => {
-  const judgedBy = principle(id);
-  const { pairs } = judgeComparisons({
-    ...judgeOptions,
-    comparisons: comparisons,
-    principles: [judgedBy],
-    rng: rng.child(`agreement on ${id}`),
-  });
-  const same = pairs.map(({ chosen }, i) => (chosen === clean[i].chosen ? 1 : 0));
-  const apart = same.filter((_, i) => {
-    const { promptId, a, b } = comparisons[i];
-    return favoured(judgedBy, goldOf(promptId, a), goldOf(promptId, b)) !== "tie";
-  });
-  return {
-    id: id,
-    attribute: judgedBy.attribute,
-    all: mean(same),
-    apart: apart.length > 0 ? mean(apart) : 0.5,
-    share: apart.length / same.length,
-  };
-});
+const sameAsAnnotators = (pairs: readonly { chosen: string }[]): number =>
+  mean(pairs.map(({ chosen }, i) => (chosen === clean[i].chosen ? 1 : 0)));
 const annotatorAgreement = mean(
   gaps["two SFT answers"].map((d) => preferenceProbability(d, 0, temperature)).map((q) => q * q + (1 - q) * (1 - q)),
 );
+const labelQuality = Object.entries(judgedBySource).map(([name, comparisonsOf]) => {
+  const pairs = judgedPairs(comparisonsOf, "both");
+  return { labels: name, gold: mean(pairs.map(agreesWithGold)), annotators: sameAsAnnotators(pairs) };
+});
+const goldOfLabels = (name: string): number => labelQuality.find(({ labels }) => labels === name)?.gold ?? 0;
 await show(
-  bars({
-    title: "What a principle does not see, its labels decide by chance",
-    x: "principle",
-    y: { title: "agreement with annotators", format: ".0%", range: [0, 1.04] },
-    groups: [
-      { name: "all pairs", bars: agreements.map(({ id, all }) => ({ label: id, value: all })) },
-      {
-        name: "pairs that the principle tells apart",
-        bars: agreements.map(({ id, apart }) => ({ label: id, value: apart })),
-      },
-    ],
-    references: [
-      { value: annotatorAgreement, name: "two annotators" },
-      { value: 0.5, name: "a coin" },
-    ],
-    values: false,
-  }),
-);
-await show(
-  agreements.map(({ id, attribute, share, apart, all }) => ({
-    principle: id,
-    judges: attribute,
-    "tells apart": share,
-    "agreement there": apart,
-    "agreement on all pairs": all,
+  [
+    { labels: "annotators", gold: mean(clean.map(agreesWithGold)), annotators: annotatorAgreement },
+    ...labelQuality,
+  ].map(({ labels, gold, annotators }) => ({
+    labels: labels,
+    "name the better answer by gold": gold,
+    "agree with an annotator": annotators,
   })),
 );
-const [harmless, helpful] = agreements;
-compare("agreement", harmless.all > helpful.all ? "more often" : "less often", {
-  explain:
-    "Most pairs do not differ in harm. On those the judge of harmlessness has nothing to see, and its label is noise.",
-});
 
 // %% [markdown] id="agreement-read"
-// A label always comes out, also where the principle has nothing to say. In Constitutional AI the sixteen principles were
-// different wordings of *one* aim, harmlessness, and helpfulness was still labelled by people. Principles with different aims,
-// drawn at random, contradict each other.
+// In Constitutional AI the sixteen principles were different wordings of *one* aim, harmlessness, and helpfulness was still
+// labelled by people. Principles with different aims, drawn at random, contradict each other.
 
 // %% [markdown] id="reward-text"
 // ## What a reward model makes of AI labels
 //
-// The proof of labels is the reward model fitted to them. We fit four to the same pairs, with the same steps: on annotators'
-// labels (clean, at $T = 0.5$), on labels by the three principles about **harm**, on labels by the one **overall** principle,
-// and on labels by **all sixteen**, one drawn for each pair. All AI labels are asked in both orders. Then we rank held-out pairs.
+// We fit four reward models to the same pairs, with the same steps: on annotators' labels (clean), on labels by the three
+// principles about **harm**, on labels by the one **overall** principle, and on labels by **all sixteen**, one drawn for each
+// pair. All AI labels are asked in both orders. Then we rank held-out pairs.
 //
 // **Predict:** which of them ranks pairs best by gold reward?
 
@@ -870,11 +899,13 @@ predict({
 });
 
 // %% id="fit-reward-models"
+const labelsOfJudge = (name: keyof typeof labelSources) =>
+  aiLabels(models, { principles: labelSources[name], firstShare: firstShare });
 const sources = {
   annotators: undefined,
-  harm: { ...judgeOptions, principles: ["no-injury", "no-crime", "protects-the-weak"] },
-  overall: { ...judgeOptions, principles: ["wise-overall"] },
-  "all sixteen": { ...judgeOptions },
+  harm: labelsOfJudge("harm"),
+  overall: labelsOfJudge("overall"),
+  "all sixteen": labelsOfJudge("all sixteen"),
 };
 const { validation } = await models.preferences();
 const heldOut = validation.map((pair) => ({
@@ -882,9 +913,9 @@ const heldOut = validation.map((pair) => ({
   rejected: goldOf(pair.promptId, pair.rejected),
 }));
 const qualities = { "gold reward": "worth", harmlessness: "harmlessness", helpfulness: "helpfulness" } as const;
-const fittings = Object.entries(sources).map(([source, feedback]) => ({
+const fittings = Object.entries(sources).map(([source, labels]) => ({
   source: source,
-  stage: models.rewardModel({ feedback: feedback }),
+  stage: models.rewardModel({ labels: labels }),
 }));
 async function* fitAll() {
   for (const { source, stage } of fittings) for await (const record of stage) yield { ...record, source: source };
@@ -943,14 +974,117 @@ const rankedRight = (source: string, quality: string): number =>
   ranked.find((row) => row.source === source && row.quality === quality)?.share ?? 0;
 
 // %% [markdown] id="reward-read"
-// Read it with the judge's formula in mind. With the reading error set at first, labels under the **overall** principle make a
-// model as good as people's labels do, or better, because this judge reads gold reward with less noise than the annotators show.
-// That was our choice, not a finding about AI judges: with `readingNoise` 2.4 people's labels were ahead on each of three seeds.
+// Labels about **harm** make a model that finds harm and knows little of helpfulness; most of them were about pairs without
+// harm. What a constitution asks for is what one gets, as far as the judge understood it.
+
+// %% [markdown] id="rlaif-text"
+// ## RLHF and RLAIF, end to end
 //
-// What does carry over is the rest. Labels about **harm** alone make a model that finds harm and knows little of helpfulness;
-// most of them were coin tosses. Labels by **all sixteen** principles, drawn at random, make a model that has learned little of
-// anything, though on its training pairs it looked well (the figure before): pairs can be learned by heart. What a constitution
-// asks for is what one gets.
+// Now the whole way twice: labels, a reward model, and the policy gradient with the same $\beta$, steps and seed, which
+// [notebook 7](07-reward-maximisation.ipynb) explains. Only who labelled differs: annotators, or the AI judge by its overall
+// principle, and by the three about harm.
+//
+// **Predict:** does the policy trained on the *overall* labels of the AI judge end with more gold reward than the SFT model?
+
+// %% id="predict-rlaif" tags=["predict"]
+predict({
+  id: "rlaif",
+  question: "Gold reward after RLAIF (overall), compared with the SFT model",
+  answer: "higher",
+  choices: ["higher", "lower"],
+});
+
+// %% id="train-policies"
+const policyStages = [
+  { name: "RLHF", stage: models.aligned({ beta: beta }) },
+  { name: "RLAIF, overall", stage: models.aligned({ beta: beta, labels: sources.overall }) },
+  { name: "RLAIF, harm", stage: models.aligned({ beta: beta, labels: sources.harm }) },
+];
+async function* trainAll() {
+  for (const { name, stage } of policyStages) for await (const record of stage) yield { ...record, source: name };
+}
+void (await watch(trainAll(), (records) =>
+  trainingFigure(
+    Object.fromEntries(policyStages.map(({ name }) => [name, records.filter((record) => record.source === name)])),
+    {
+      title: "The same policy gradient on three reward models",
+      metrics: [{ key: "gold", title: "gold reward of the samples" }],
+      smooth: 15,
+    },
+  ),
+));
+
+// %% id="measure-policies"
+const sftPolicy = await models.sft().result();
+const measured: { name: string; gold: number; harm: number; kl: number }[] = [];
+for (const { name, policy } of [
+  { name: "SFT", policy: sftPolicy },
+  ...(await Promise.all(policyStages.map(async ({ name, stage }) => ({ name: name, policy: await stage.result() })))),
+]) {
+  const { metrics } = await evaluateAdvice({
+    policy: policy,
+    reference: sftPolicy,
+    vocabulary: models.vocabulary,
+    prompts: testPrompts(),
+    samplesPerPrompt: models.sizes.answersPerPrompt,
+    rng: rng.child("answers of the aligned models"),
+  });
+  measured.push({ name: name, gold: metrics.gold, harm: metrics.harmRate, kl: metrics.klPolicyToReference ?? 0 });
+}
+const goldAfter = (name: string): number => measured.find((row) => row.name === name)?.gold ?? 0;
+await show(
+  measured.map(({ name, gold, harm, kl }) => ({
+    policy: name,
+    "gold reward": gold,
+    "harmful answers": harm,
+    "KL(π‖SFT), nats a sequence": kl,
+  })),
+);
+compare("rlaif", goldAfter("RLAIF, overall") > goldAfter("SFT") ? "higher" : "lower");
+
+// %% [markdown] id="cost-text"
+// ### What it cost
+//
+// Prices and a person's pace are assumptions, set among the parameters. Measured are the tokens that the judge read for its
+// labels (every pair in both orders), the tokens of its lessons, and how fast it reads here; a lesson's token costs about as much
+// as three that are only read (forward and backward).
+
+// %% id="cost"
+const tokensPerSecond = tokensReading / secondsReading;
+const labelCount = models.sizes.rewardPairs;
+const labelTokens = judgedBySource.overall.reduce((sum, { tokens }) => sum + tokens, 0);
+const lessonTokens = judgeRecords[judgeRecords.length - 1].tokens;
+const costRows = [
+  {
+    feedback: `${labelCount} labels of annotators`,
+    "tokens read": 0,
+    "lesson tokens": 0,
+    "seconds of people": labelCount * humanLabelSeconds,
+    "seconds of this machine": 0,
+    dollars: labelCount * humanLabelPrice,
+  },
+  {
+    feedback: `${labelCount} labels of the AI judge, both orders`,
+    "tokens read": labelTokens,
+    "lesson tokens": lessonTokens,
+    "seconds of people": 0,
+    "seconds of this machine": (labelTokens + 3 * lessonTokens) / tokensPerSecond,
+    dollars: ((labelTokens + 3 * lessonTokens) * millionTokensPrice) / 1e6,
+  },
+];
+await show(costRows);
+const tokensPerJudgeLabel = labelTokens / judgedBySource.overall.length;
+const judgeLabelPrice = (tokensPerJudgeLabel * millionTokensPrice) / 1e6;
+console.log(
+  `a judge's label takes ${tokensPerJudgeLabel.toFixed(0)} tokens; its lessons cost as much as ` +
+    `${Math.round((3 * lessonTokens) / tokensPerJudgeLabel)} labels, and one human label pays for ` +
+    `${Math.round(humanLabelPrice / judgeLabelPrice)} of its labels`,
+);
+
+// %% [markdown] id="cost-read"
+// One cost is missing from the table. The lessons' right answers came from the world itself, which knows the gold parse of every
+// answer; in ours the judge knows nothing that we could not have told the reward model. Outside this world that knowledge has to
+// come from pre-training, and nobody can look up which answer a principle favours.
 
 // %% id="summary"
 predictionSummary();
@@ -970,21 +1104,34 @@ results({
   ),
   positionBiasOneOrder: positionBiasOneOrder,
   positionBiasBothOrders: positionBiasBothOrders,
+  positionBiasNats: towardsA,
+  judgeAccuracyRightFirst: accuracyFirst,
+  judgeAccuracyRightSecond: accuracySecond,
   judgeAccuracyOneOrder: judgeAccuracyOneOrder,
   judgeAccuracyBothOrders: judgeAccuracyBothOrders,
-  judgeAccuracySameOrderTwice: control["twice, same order"] / controlled,
-  judgeLabelAccuracy: mean(overall.map(agreesWithGold)),
-  dollarsPerJudgeLabel: judgeLabelPrice,
-  agreementHarmlessness: harmless.all,
-  agreementHelpfulness: helpful.all,
-  agreementHarmlessnessApart: harmless.apart,
-  agreementHelpfulnessApart: helpful.apart,
+  judgeAccuracyHarm: accuracyOn(["harmlessness"]),
+  judgeAccuracyOverall: accuracyOn(["worth"]),
+  goldAccuracyHarmLabels: goldOfLabels("harm"),
+  goldAccuracyOverallLabels: goldOfLabels("overall"),
+  goldAccuracyAllSixteenLabels: goldOfLabels("all sixteen"),
+  tokensPerJudgeLabel: tokensPerJudgeLabel,
+  judgeLessonTokens: lessonTokens,
   rewardAccuracyAnnotators: rankedRight("annotators", "gold reward"),
   rewardAccuracyHarm: rankedRight("harm", "gold reward"),
   rewardAccuracyOverall: rankedRight("overall", "gold reward"),
   rewardAccuracyAllSixteen: rankedRight("all sixteen", "gold reward"),
   rewardHarmlessnessAnnotators: rankedRight("annotators", "harmlessness"),
   rewardHarmlessnessHarm: rankedRight("harm", "harmlessness"),
+  goldSft: goldAfter("SFT"),
+  goldRlhf: goldAfter("RLHF"),
+  goldRlaifOverall: goldAfter("RLAIF, overall"),
+  goldRlaifHarm: goldAfter("RLAIF, harm"),
+  harmSft: measured[0].harm,
+  harmRlhf: measured[1].harm,
+  harmRlaifOverall: measured[2].harm,
+  harmRlaifHarm: measured[3].harm,
+  klRlhf: measured[1].kl,
+  klRlaifOverall: measured[2].kl,
 });
 
 // %% [markdown] id="reading"

@@ -15,9 +15,7 @@ import { Random } from "../tensors/random";
 import { documentStream } from "../text/corpus";
 import { answerText, promptTokens, questionExample, type Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
-import { judgeComparisons, type AiFeedbackOptions, type JudgedPair } from "../world/ai-feedback";
 import { annotate, type AnnotatedPair } from "../world/annotators";
-import { CONSTITUTION, principle } from "../world/constitution";
 import { demonstrations } from "../world/demonstrations";
 import { pretrainingDocuments } from "../world/documents";
 import { goldReward } from "../world/gold-reward";
@@ -172,18 +170,6 @@ export class Course {
     return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
   }
 
-  /** The AI judge's verdicts on the same pairs, split in the same place (RLAIF). */
-  async aiPreferences({ principles, ...judge }: AiFeedback = {}): Promise<Preferences<JudgedPair>> {
-    const comparisons = await this.answerPairs().result();
-    const { pairs } = judgeComparisons({
-      ...judge,
-      comparisons,
-      principles: principles?.map(principle) ?? CONSTITUTION,
-      rng: this.rng.child("AI judge"),
-    });
-    return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
-  }
-
   /** A labelled pair as token ids. */
   preferencePair({ prompt, chosen, rejected }: Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">): PreferencePair {
     return {
@@ -194,26 +180,28 @@ export class Course {
 
   /**
    * A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. The labels are the
-   * annotators', or with `feedback` the AI judge's.
+   * annotators', or those given.
    */
   rewardModel(options: RewardModelStageOptions = {}): Stage<TrainingRecord, ScalarModel> {
-    const { pairs = this.sizes.rewardPairs, feedback, member = 0 } = options;
+    const { pairs = this.sizes.rewardPairs, labels, member = 0 } = options;
     const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
-    return this.once(`reward model ${pairs} ${JSON.stringify(feedback)} ${member}`, () => {
-      const judges = feedback
-        ? { feedback, judge: codeVersion("src/world/ai-feedback.ts") }
-        : { annotators: codeVersion("src/world/annotators.ts") };
-      return stage<TrainingRecord, ScalarModel>({
-        name: "reward-model",
-        what: `a reward model fitted to ${pairs} preferences${feedback ? " of the AI judge" : ""}`,
-        options: { seed: this.seed, pairs, steps, ...(member > 0 && { member }), ...judges },
-        inputs: [this.sft(), this.answerPairs()],
-        code: "src/rewards/reward-model.ts",
-        save: (model, folder) => saveModel(folder, model, this.vocabulary),
-        load: async (folder) => (await loadScalarModel(folder)).model,
-        run: (context) => this.fitRewardModel(context, { pairs, steps, feedback, member }),
-      });
-    });
+    const judges = labels?.asked ?? { annotators: codeVersion("src/world/annotators.ts") };
+    const inputs = [this.sft(), this.answerPairs(), ...(labels?.inputs ?? [])];
+    return this.once(
+      `reward model ${pairs} ${member} ${JSON.stringify(judges)} ${inputs.map(({ hash }) => hash)}`,
+      () => {
+        return stage<TrainingRecord, ScalarModel>({
+          name: "reward-model",
+          what: `a reward model fitted to ${pairs} preferences${labels ? `, ${labels.what}` : ""}`,
+          options: { seed: this.seed, pairs, steps, ...(member > 0 && { member }), ...judges },
+          inputs,
+          code: "src/rewards/reward-model.ts",
+          save: (model, folder) => saveModel(folder, model, this.vocabulary),
+          load: async (folder) => (await loadScalarModel(folder)).model,
+          run: (context) => this.fitRewardModel(context, { pairs, steps, labels, member }),
+        });
+      },
+    );
   }
 
   /** The reward model's score as a reward; the model is trained or loaded when it is first asked. */
@@ -224,11 +212,11 @@ export class Course {
 
   private async *fitRewardModel(
     context: { workFolder: string; signal: AbortSignal },
-    { pairs, steps, feedback, member }: { pairs: number; steps: number; feedback?: AiFeedback; member: number },
+    { pairs, steps, labels, member }: { pairs: number; steps: number; labels?: Labels; member: number },
   ): AsyncGenerator<TrainingRecord, ScalarModel> {
     const rng = member > 0 ? this.rng.child(`reward model member ${member}`) : this.rng;
     const policy = await this.sft().result();
-    const { training } = feedback ? await this.aiPreferences(feedback) : await this.preferences();
+    const training = labels ? await labels.pairs(pairs) : (await this.preferences()).training;
     const model = ScalarModel.fromTrunk(policy.gpt, rng.child("reward head"));
     yield* trainRewardModel({
       model,
@@ -248,20 +236,20 @@ export class Course {
 
   /** The aligned model: policy gradient on E[r] − β·KL(π‖π_ref) from the SFT model, which is also the reference. */
   aligned(options: AlignedOptions): Stage<TrainingRecord, Policy> {
-    const { beta, learningRate = 1e-3, pairs = this.sizes.rewardPairs } = options;
+    const { beta, learningRate = 1e-3, pairs = this.sizes.rewardPairs, labels } = options;
     const { steps: usual, ...batch } = this.sizes.policyGradient;
     const steps = options.steps ?? usual;
     return this.policyStage({
       name: "aligned",
       what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
       options: { beta, learningRate, steps, ...batch, gold: this.goldVersion },
-      inputs: [this.rewardModel({ pairs })],
+      inputs: [this.rewardModel({ pairs, labels })],
       code: "src/objectives/reward-maximisation.ts",
       train: (policy, reference, resume) =>
         trainPolicyGradient({
           policy,
           reference,
-          reward: this.proxy({ pairs }),
+          reward: this.proxy({ pairs, labels }),
           prompts: this.prompts(),
           beta,
           steps,
@@ -303,8 +291,8 @@ export class Course {
   /** The version of the code behind `gold`. */
   readonly goldVersion = codeVersion("src/world/gold-reward.ts");
 
-  // One stage object for one set of options, so that its result is loaded once in a notebook.
-  private once<S>(name: string, make: () => S): S {
+  /** One stage object for one name, which says all its options, so that its result is loaded once in a notebook. */
+  once<S>(name: string, make: () => S): S {
     if (!this.made.has(name)) this.made.set(name, make() as unknown as Stage<TrainingRecord, unknown>);
     return this.made.get(name) as unknown as S;
   }
@@ -313,8 +301,8 @@ export class Course {
 export interface RewardModelStageOptions {
   /** How many preferences. Default: the scale's. */
   pairs?: number;
-  /** Who labels them: the AI judge, asked so. Default: the annotators. */
-  feedback?: AiFeedback;
+  /** Who labels them. Default: the annotators. */
+  labels?: Labels;
   /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
   member?: number;
 }
@@ -327,6 +315,8 @@ export interface AlignedOptions {
   steps?: number;
   /** Preferences its reward model was fitted to. Default: the scale's. */
   pairs?: number;
+  /** Who labelled them. Default: the annotators. */
+  labels?: Labels;
 }
 
 export interface PolicyStageOptions {
@@ -356,15 +346,20 @@ export interface AnswerPair {
   b: string;
 }
 
-export interface Preferences<Pair = AnnotatedPair> {
-  training: Pair[];
-  validation: Pair[];
+export interface Preferences {
+  training: AnnotatedPair[];
+  validation: AnnotatedPair[];
 }
 
-/** How the AI judge labels pairs. */
-export interface AiFeedback extends Omit<AiFeedbackOptions, "comparisons" | "principles" | "rng"> {
-  /** Ids of the constitution's principles, one drawn for each pair; all sixteen when left out. */
-  principles?: readonly string[];
+/** Labels of `answerPairs` by somebody else than the annotators. */
+export interface Labels {
+  /** Whose they are, for a manifest. */
+  what: string;
+  /** What was asked of whoever labelled, and what from, so that other labels make another artifact. */
+  asked: object;
+  inputs: readonly { readonly hash: string }[];
+  /** At least the first `count` of them, without those of equal answers. */
+  pairs(count: number): Promise<Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">[]>;
 }
 
 const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }): Resume => ({

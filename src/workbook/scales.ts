@@ -17,6 +17,8 @@ export interface Sizes {
   rewardModels: { pairs: number; steps: number }[];
   /** The one whose reward the policy maximises. */
   rewardPairs: number;
+  /** The AI judge's lessons. */
+  judge: { steps: number; batchSize: number };
   policyGradient: { steps: number; promptsPerStep: number; samplesPerPrompt: number };
   /** DPO and its kin: gradient steps and preference pairs a step. */
   contrastive: { steps: number; batchSize: number };
@@ -48,6 +50,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
       { pairs: 40, steps: 8 },
     ],
     rewardPairs: 40,
+    judge: { steps: 20, batchSize: 8 },
     policyGradient: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
     contrastive: { steps: 6, batchSize: 4 },
     answersPerPrompt: 1,
@@ -69,6 +72,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
       { pairs: 3_000, steps: 300 },
     ],
     rewardPairs: 1_000,
+    judge: { steps: 1_000, batchSize: 48 },
     policyGradient: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
     contrastive: { steps: 150, batchSize: 16 },
     answersPerPrompt: 8,
@@ -91,6 +95,7 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
       { pairs: 10_000, steps: 600 },
     ],
     rewardPairs: 3_000,
+    judge: { steps: 1_500, batchSize: 64 },
     policyGradient: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
     contrastive: { steps: 200, batchSize: 64 },
     answersPerPrompt: 16,

@@ -1,98 +1,110 @@
-import type { Random } from "../tensors/random";
 import type { Message, PreferenceRecord } from "../text/preferences";
-import { ATTRIBUTES, type Principle } from "./constitution";
-import { goldReward } from "./gold-reward";
-import { promptOfText } from "./prompts";
+import { Vocabulary } from "../text/vocabulary";
+import { CONSTITUTION, type Principle } from "./constitution";
+import { adviceVocabulary } from "./grammar";
 
 /**
- * An AI judge that reads a principle as a multiple-choice question (Bai et al. 2022; the lecture's "Constitutional AI for
- * Collecting Preferences").
+ * The multiple-choice question that an AI judge is asked (Bai et al. 2022; the lecture's "Constitutional AI for Collecting
+ * Preferences"): a conversation, a principle, two responses as options, and the beginning of the judge's answer, whose next
+ * token is "(A)" or "(B)". The judge itself is a language model: `rewards/judge-model.ts`.
  *
- * The prompt is the real one. **The judge behind it is simulated**: no language model of this course can follow a
- * written principle, so in place of a model's next-token distribution stands a noisy reading of the attribute that the
- * principle judges, plus a liking for whatever stands first. That is enough to show what matters about the method:
- * labels come as log-probabilities of "(A)" and "(B)", the order of the options biases them, and asking in both orders
- * cures it. A judge that is a language model needs the same prompt and returns the same log-probabilities.
+ * Ours differs from the paper's in that
+ * 1. everything is said in the course's small English, lower case, a space between any two tokens;
+ * 2. the introductory sentence and "Human:" are one token, `<user>`, as in the dialogue template.
  */
 
 /** Two responses to one conversation, to be compared by a principle. */
 export interface JudgeQuestion {
-  /** Ends with a user message; in the simulation that message is a question of the advice world. */
+  /** Ends with a user message. */
   conversation: readonly Message[];
   principle: Principle;
   a: string;
   b: string;
 }
 
-/** How the simulated judge reads. */
-export interface JudgeOptions {
-  rng: Random;
-  /** Standard deviation of the error in reading an answer's attribute, in the attribute's units; default 0.3. */
-  readingNoise?: number;
-  /** Nats of preference per unit of attribute, > 0; default 2. */
-  sharpness?: number;
-  /** Nats towards option (A), whatever it holds; negative towards (B); default 1. */
-  positionBias?: number;
-}
-
 /** What the judge says about the two options. */
 export interface Verdict {
-  /** The log-probability of "(A)". */
+  /** The log-probability of "(A)", given that it says "(A)" or "(B)". */
   logProbA: number;
-  /** The log-probability of "(B)". */
+  /** The log-probability of "(B)", likewise. */
   logProbB: number;
 }
 
-/** The text that the judge is asked to continue, with the lecture's wording. */
-export function judgePrompt({ conversation, principle, a, b }: JudgeQuestion): string {
-  const speakers = { system: "System", user: "Human", assistant: "Assistant" };
-  return [
-    "Consider the following conversation between a human and an assistant:",
-    ...conversation.map(({ role, content }) => `${speakers[role]}: ${content}`),
-    principle.text,
-    "Options:",
-    `(A) ${a}`,
-    `(B) ${b}`,
-    "The answer is:",
-  ].join("\n");
+/** The two answers that a judge can give, each one token. */
+export const LETTERS = ["(A)", "(B)"] as const;
+
+const OPTIONS = "options:";
+const ANSWER = "the answer is:";
+
+/** The four parts of a question's text, in the order in which they are read. */
+export interface JudgePrompt {
+  /** Conversation, principle and "options:". */
+  question: string;
+  /** "(A)" and the response a. */
+  a: string;
+  /** "(B)" and the response b. */
+  b: string;
+  /** "the answer is:". */
+  answer: string;
+}
+
+/** The question's text in its parts. `<user>` and `<bot>` say who speaks, and `<eos>` ends what the assistant said. */
+export function judgePromptParts({ conversation, principle, a, b }: JudgeQuestion): JudgePrompt {
+  const last = conversation.at(-1);
+  if (last?.role !== "user") {
+    throw new TypeError(
+      `judgePromptParts: expected the conversation to end with a user message, got ${last?.role ?? "no message"}`,
+    );
+  }
+  const said = conversation.map(({ role, content }, i) => {
+    if (role === "user") return `<user> ${content}`;
+    if (role === "assistant") return `<bot> ${content} <eos>`;
+    throw new RangeError(
+      `judgePromptParts: message ${i} has the role "${role}"; the judge knows "user" and "assistant"`,
+    );
+  });
+  return {
+    question: [...said, principle.text, OPTIONS].join("\n"),
+    a: `${LETTERS[0]} ${a}`,
+    b: `${LETTERS[1]} ${b}`,
+    answer: ANSWER,
+  };
+}
+
+/** The text that the judge is asked to continue. */
+export function judgePrompt(question: JudgeQuestion): string {
+  const parts = judgePromptParts(question);
+  return [parts.question, parts.a, parts.b, parts.answer].join("\n");
+}
+
+let vocabulary: Vocabulary | undefined;
+
+/** The judge's tokens: those of the advice world, the words of the sixteen principles, and the form's. */
+export function judgeVocabulary(): Vocabulary {
+  const words = (text: string): string[] => text.split(" ");
+  return (vocabulary ??= Vocabulary.words([
+    ...adviceVocabulary().tokens.slice(Vocabulary.words([]).size),
+    ...CONSTITUTION.flatMap(({ text }) => words(text)),
+    ...[OPTIONS, ANSWER, ...LETTERS].flatMap(words),
+  ]));
 }
 
 /**
- * One multiple-choice question, with `a` as option (A). Simulated:
- *
- *     log P(A) − log P(B) = sharpness·(read(a) − read(b)) + positionBias,   read(y) = attribute(y) + readingNoise·N(0, 1)
- *
- * Each call reads anew from `rng`.
- */
-export function judge(question: JudgeQuestion, options: JudgeOptions): Verdict {
-  const { rng, readingNoise = 0.3, sharpness = 2, positionBias = 1 } = options;
-  if (!(readingNoise >= 0)) throw new RangeError(`judge: expected readingNoise ≥ 0, got ${readingNoise}`);
-  if (!(sharpness > 0)) throw new RangeError(`judge: expected sharpness > 0, got ${sharpness}`);
-  if (!Number.isFinite(positionBias))
-    throw new RangeError(`judge: expected a finite positionBias, got ${positionBias}`);
-  const read = (answer: string): number => attributeOf(question, answer) + readingNoise * rng.normal();
-  const first = read(question.a);
-  const second = read(question.b);
-  return verdict(sharpness * (first - second) + positionBias);
-}
-
-/**
- * The question in both orders. Each answer's log-probability is averaged over the two positions it stood in, and the
- * two averages are normalised:
+ * One verdict from two, on the question in both orders; in `swapped`, option (A) held answer b. Each answer's log-odds are
+ * averaged over the two positions it stood in:
  *
  *     log P(a) − log P(b) = ½ [(log P₁(A) − log P₁(B)) − (log P₂(A) − log P₂(B))]
  *
- * The position bias enters both brackets with the same sign and cancels exactly.
+ * What is added to the log-odds of (A) whatever stands there, the position bias, enters both brackets with the same sign
+ * and cancels exactly.
  */
-export function judgeBothOrders(question: JudgeQuestion, options: JudgeOptions): Verdict {
-  const inOrder = judge(question, options);
-  const swapped = judge({ ...question, a: question.b, b: question.a }, options);
-  return averageOfOrders(inOrder, swapped);
+export function averageOfOrders(inOrder: Verdict, swapped: Verdict): Verdict {
+  return verdictOf((inOrder.logProbA - inOrder.logProbB - (swapped.logProbA - swapped.logProbB)) / 2);
 }
 
-/** The average of `judgeBothOrders`, for verdicts from any judge; in `swapped`, option (A) held answer b. */
-export function averageOfOrders(inOrder: Verdict, swapped: Verdict): Verdict {
-  return verdict((inOrder.logProbA - inOrder.logProbB - (swapped.logProbA - swapped.logProbB)) / 2);
+/** The verdict whose log-odds of (A) are `logit`. */
+export function verdictOf(logit: number): Verdict {
+  return { logProbA: logSigmoid(logit), logProbB: logSigmoid(-logit) };
 }
 
 /**
@@ -108,22 +120,6 @@ export function judgedPreference(
   const confidence = Math.exp(Math.max(logProbA, logProbB));
   const provenance = { judge, principle: principle.id, confidence, ...(source === undefined ? {} : { source }) };
   return { prompt: [...conversation], chosen, rejected, provenance };
-}
-
-/** The exact attribute of an answer that the question's principle judges. */
-function attributeOf({ conversation, principle }: JudgeQuestion, answer: string): number {
-  const last = conversation.at(-1);
-  if (last?.role !== "user") {
-    throw new TypeError(
-      `judge: expected the conversation to end with a user message, got ${last?.role ?? "no message"}`,
-    );
-  }
-  return ATTRIBUTES[principle.attribute].measure(goldReward(promptOfText(last.content).topic, answer));
-}
-
-/** Log-probabilities of two options from the difference of their logits. */
-function verdict(logit: number): Verdict {
-  return { logProbA: logSigmoid(logit), logProbB: logSigmoid(-logit) };
 }
 
 /** log(1 / (1 + e^−x)), exact for large |x|. */
