@@ -101,14 +101,10 @@ export function judgeCurriculum(options: { progress: number; rng: Random; firstS
   });
 }
 
-/**
- * How often a principle is taught. Harm is soon learned and has three principles; worth is made of all else and takes
- * longest of those that are learned.
- */
+/** How often a principle is taught: attributes alike, however many wordings each has, and worth, made of all others, more. */
 function weightOf({ attribute }: Principle): number {
-  if (attribute === "harmlessness") return 0.25;
-  if (attribute === "clarity") return 0.5;
-  if (attribute === "relevance" || attribute === "substance") return 1.5;
+  if (attribute === "harmlessness") return 1 / 3;
+  if (attribute === "honesty") return 1 / 2;
   return attribute === "worth" ? 2 : 1;
 }
 
