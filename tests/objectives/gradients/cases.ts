@@ -17,6 +17,7 @@ import { rlooLoss } from "../../../src/objectives/rloo";
 import { robustDpoLoss } from "../../../src/objectives/robust-dpo";
 import { simpoLoss } from "../../../src/objectives/simpo";
 import { bradleyTerryLoss } from "../../../src/rewards/bradley-terry";
+import { judgeLoss } from "../../../src/rewards/judge-model";
 import { rankingLoss } from "../../../src/rewards/ranking";
 import type { Random } from "../../../src/tensors/random";
 
@@ -272,6 +273,14 @@ export const gradientCases: Record<string, (rng: Random) => GradientCase[]> = {
       inputs: { scores: vector(rng, 4) },
       fixed: [],
       evaluate: ({ scores }) => rankingLoss(scores, [2, 1, 3, 1]).loss,
+    }),
+  ],
+  judgeLoss: (rng) => [
+    of({
+      about: "letters among other tokens, both of them right once",
+      inputs: { logits: vector(rng, 15).reshape<tf.Tensor2D>([3, 5]) },
+      fixed: [],
+      evaluate: ({ logits }) => judgeLoss(logits, tf.tensor1d([1, 3, 3], "int32"), [1, 3]).loss,
     }),
   ],
 };
