@@ -38,7 +38,6 @@ import {
   hints,
   lines,
   matchedKl,
-  overOptimisationGain,
   overSeeds,
   Predictions,
   readMeasuredPaths,
@@ -258,9 +257,13 @@ const far = {
 };
 
 // %% id="figure-far"
+const turn = far.policyGradient.reduce((a, b) => (b.gold > a.gold ? b : a));
+const end = far.policyGradient[far.policyGradient.length - 1];
 await show(
   frontierFigure({
-    title: "Each proxy promises more with distance; what it keeps is another matter",
+    title:
+      `Policy gradient: gold is best at ${turn.klPolicyToReference.toFixed(1)} nats (${turn.gold.toFixed(2)}), and ` +
+      `${end.gold.toFixed(2)} at the end`,
     subtitle: `reward models and DPO on ${few} preferences, seed ${seed}; filled: gold, open: proxy`,
     squareRoot: true,
     series: Object.entries(far).flatMap(([method, rows]) => [
