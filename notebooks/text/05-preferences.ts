@@ -680,7 +680,7 @@ await show(
         ? `Asked once, the judge is more often right when the right answer stands ${gapOfOrders > 0 ? "first" : "second"}`
         : "Asked once, this judge is about as often right wherever the right answer stands",
     subtitle: `${judged.length} pairs of SFT answers, all principles; whiskers: 95% intervals`,
-    y: { title: "the judge is right", format: ".0%", range: [0, 1.04] },
+    y: { title: "the judge is right", format: ".0%", range: [0, 1.12] },
     groups: [
       {
         name: "the judge",

@@ -257,6 +257,7 @@ const far = {
 };
 
 // %% id="figure-far"
+const nameOf: Record<string, string> = { policyGradient: "policy gradient", dpo: "DPO", bestOfN: "best-of-n" };
 const turn = far.policyGradient.reduce((a, b) => (b.gold > a.gold ? b : a));
 const end = far.policyGradient[far.policyGradient.length - 1];
 await show(
@@ -268,13 +269,13 @@ await show(
     squareRoot: true,
     series: Object.entries(far).flatMap(([method, rows]) => [
       {
-        name: `${method}, gold`,
+        name: `${nameOf[method]}, gold`,
         method: method as PathRow["method"],
         kl: rows.map((row) => row.klPolicyToReference),
         reward: rows.map((row) => row.gold),
       },
       {
-        name: `${method}, proxy`,
+        name: `${nameOf[method]}, proxy`,
         method: method as PathRow["method"],
         kl: rows.map((row) => row.klPolicyToReference),
         reward: rows.map((row) => row.proxy),
