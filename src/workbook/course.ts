@@ -236,9 +236,8 @@ export class Course {
 
   /** The aligned model: policy gradient on E[r] − β·KL(π‖π_ref) from the SFT model, which is also the reference. */
   aligned(options: AlignedOptions): Stage<TrainingRecord, Policy> {
-    const { beta, learningRate = 1e-3, pairs = this.sizes.rewardPairs, labels } = options;
     const { steps: usual, ...batch } = this.sizes.policyGradient;
-    const steps = options.steps ?? usual;
+    const { beta, learningRate = 1e-3, steps = usual, pairs = this.sizes.rewardPairs, labels } = options;
     return this.policyStage({
       name: "aligned",
       what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
@@ -249,18 +248,25 @@ export class Course {
         trainPolicyGradient({
           policy,
           reference,
-          reward: this.proxy({ pairs, labels }),
-          prompts: this.prompts(),
-          beta,
-          steps,
+          ...this.onlineTraining(steps, { pairs, labels }),
           ...batch,
+          beta,
           learningRate,
-          warmUp: Math.min(10, Math.ceil(steps / 5)),
           rng: this.rng.child("policy gradient"),
-          measure: (samples) => ({ gold: this.gold(samples) }),
           ...resume,
         }),
     });
+  }
+
+  /** What online trainers have in common here: the reward model's score, the questions, the gold reward told beside. */
+  onlineTraining(steps: number, rewardModel: RewardModelStageOptions = {}) {
+    return {
+      reward: this.proxy(rewardModel),
+      prompts: this.prompts(),
+      steps,
+      warmUp: Math.min(10, Math.ceil(steps / 5)),
+      measure: (samples: readonly Example[]) => ({ gold: this.gold(samples) }),
+    };
   }
 
   /** A stage that trains a copy of the SFT model, which stays behind as the reference, by any method. */

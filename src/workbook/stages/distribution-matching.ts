@@ -76,17 +76,14 @@ function matchingStage(
       train({
         policy,
         reference,
-        reward: models.proxy({ pairs }),
-        prompts: models.prompts(),
+        ...models.onlineTraining(steps, { pairs }),
         beta,
         baseline,
         ...batch,
         learningRate,
-        warmUp: Math.min(10, Math.ceil(steps / 5)),
         // A gradient of whole responses is as long as its tokens are many.
         clipNorm: 10,
         rng: models.rng.child(name),
-        measure: (samples) => ({ gold: models.gold(samples) }),
         ...resume,
       }),
   });

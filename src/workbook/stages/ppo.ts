@@ -34,16 +34,12 @@ export function ppoStage(models: Course, options: PpoStageOptions): Stage<Traini
           policy,
           value,
           reference,
-          reward: models.proxy(),
-          prompts: models.prompts(),
+          ...models.onlineTraining(steps),
           beta,
-          steps,
           ...batch,
           ...choices,
           learningRate,
-          warmUp: Math.min(10, Math.ceil(steps / 5)),
           rng: rng.child("training"),
-          measure: (samples) => ({ gold: models.gold(samples) }),
           ...resume,
         });
       } finally {

@@ -26,16 +26,12 @@ export function rlooStage(models: Course, options: RlooStageOptions): Stage<Trai
       trainRloo({
         policy,
         reference,
-        reward: models.proxy(),
-        prompts: models.prompts(),
+        ...models.onlineTraining(steps),
         beta,
-        steps,
         ...batch,
         ...choices,
         learningRate,
-        warmUp: Math.min(10, Math.ceil(steps / 5)),
         rng: models.rng.child("rloo"),
-        measure: (samples) => ({ gold: models.gold(samples) }),
         ...resume,
       }),
   });
