@@ -1,6 +1,4 @@
 import { createHash } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { sample } from "../models/generation";
 import { Gpt } from "../models/gpt";
 import { loadPolicy, loadScalarModel, saveModel } from "../models/checkpoint";
@@ -24,6 +22,7 @@ import { promptOfText, trainPrompts } from "../world/prompts";
 import { codeVersion } from "./code-version";
 import { scales, type Scale, type Sizes } from "./scales";
 import { stage, type Stage } from "./stage";
+import { answerPairsStage, type AnswerPair } from "./stages/answer-pairs";
 
 /** The harm rate of the course's own demonstrations. */
 export const referenceHarmRate = 0.15;
@@ -124,43 +123,7 @@ export class Course {
 
   /** Two answers of the SFT model to each of many training questions: what annotators compare. */
   answerPairs(): Stage<{ step: number; answers: number }, AnswerPair[]> {
-    const { comparisons } = this.sizes;
-    return this.once("answer pairs", () => {
-      const source = this.sft();
-      const vocabulary = this.vocabulary;
-      const rng = this.rng.child("answer pairs");
-      return stage<{ step: number; answers: number }, AnswerPair[]>({
-        name: "answer-pairs",
-        what: "two answers of the SFT model to each of many training questions",
-        options: { seed: this.seed, comparisons },
-        inputs: [source],
-        code: "src/models/generation.ts",
-        async *run() {
-          const policy = await source.result();
-          const choice = rng.child("prompts");
-          const asked = Array.from({ length: comparisons }, () => choice.choose(trainPrompts()));
-          const pairs: AnswerPair[] = [];
-          const chunk = 256;
-          for (let start = 0; start < comparisons; start += chunk) {
-            const some = asked.slice(start, start + chunk);
-            const tokens = some.map(({ text }) => promptTokens(vocabulary, text));
-            const draws = { rng: rng.child(`answers from ${start}`), batchSize: 2 * chunk };
-            const samples = await sample(policy, [...tokens, ...tokens], draws);
-            some.forEach(({ id }, i) =>
-              pairs.push({
-                promptId: id,
-                a: answerText(vocabulary, samples[i].response),
-                b: answerText(vocabulary, samples[some.length + i].response),
-              }),
-            );
-            yield { step: start / chunk, answers: 2 * pairs.length };
-          }
-          return pairs;
-        },
-        save: (pairs, folder) => writeFile(path.join(folder, "pairs.json"), JSON.stringify(pairs)),
-        load: async (folder) => JSON.parse(await readFile(path.join(folder, "pairs.json"), "utf8")) as AnswerPair[],
-      });
-    });
+    return this.once("answer pairs", () => answerPairsStage(this));
   }
 
   /** The annotators' verdicts on `answerPairs`: pairs to train on and pairs to measure on. */
@@ -343,13 +306,6 @@ export interface PolicyStageOptions {
 export interface Resume {
   checkpointFolder: string;
   signal: AbortSignal;
-}
-
-/** Two answers to the prompt with this id. */
-export interface AnswerPair {
-  promptId: number;
-  a: string;
-  b: string;
 }
 
 export interface Preferences {
