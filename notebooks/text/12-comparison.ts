@@ -38,6 +38,7 @@ import {
   hints,
   lines,
   matchedKl,
+  overOptimisationGain,
   overSeeds,
   Predictions,
   readMeasuredPaths,
@@ -72,7 +73,7 @@ console.log(describeBackend(backend));
 // %% id="predict-matched" tags=["predict"]
 predict({
   id: "family",
-  question: "At the same KL, the highest gold reward comes from",
+  question: "Of the methods that train, the highest gold reward at the same KL comes from",
   answer: "reward maximisation",
   choices: ["reward maximisation", "contrastive", "distribution matching"],
 });
@@ -126,9 +127,14 @@ await show(
 const arrived = standing.filter(({ reached }) => reached);
 const ranked = [...(arrived.length > 0 ? arrived : standing)].sort((a, b) => b.row.gold - a.row.gold);
 const [winner, loser] = [ranked[0], ranked[ranked.length - 1]];
+const trained = ranked.find(({ row }) => row.method !== "bestOfN") ?? winner;
 
 // %% id="compare-matched"
-compare("family", winner.objective, { explain: `here it is ${winner.row.method}, with ${winner.row.gold.toFixed(2)}` });
+compare("family", trained.objective, {
+  explain:
+    `here it is ${trained.row.method}, with ${trained.row.gold.toFixed(2)}` +
+    (trained === winner ? "" : `; best-of-n, which trains nothing, has ${winner.row.gold.toFixed(2)}`),
+});
 compare("spread", winner.row.gold - loser.row.gold, {
   tolerance: 0.15,
   explain: `${winner.row.method} ${winner.row.gold.toFixed(2)}, ${loser.row.method} ${loser.row.gold.toFixed(2)}`,
@@ -153,6 +159,7 @@ const recorded = readMeasuredPaths();
 const recordedSeeds = [...new Set(recorded.map((row) => row.seed))];
 const pathOf = (rows: PathRow[], which: Partial<PathRow>): PathRow[] =>
   rows.filter((row) => Object.entries(which).every(([key, value]) => row[key as keyof PathRow] === value));
+const seedsText = recordedSeeds.length === 1 ? `seed ${recordedSeeds[0]}` : `seeds ${recordedSeeds.join(", ")}`;
 const overRecorded = Object.keys(taxonomy).flatMap((method) => {
   const rows = recordedSeeds.flatMap((one) => {
     const path = pathOf(recorded, { study: "matched", seed: one, method: method as PathRow["method"] });
@@ -182,7 +189,7 @@ await show(
 await show(
   bars({
     title: `Gold reward at ${matchedKl} nats: compare the gaps between methods with the spread of the dots`,
-    subtitle: `recorded: seeds ${recordedSeeds.join(", ")}; bars are means, a dot a seed`,
+    subtitle: `recorded: ${seedsText}; bars are means, a dot a seed`,
     y: "gold reward",
     values: false,
     groups: [
@@ -304,12 +311,33 @@ await show(
     "residuals' deviation": fit.residualDeviation,
   })),
 );
-const best = far.policyGradient.reduce((a, b) => (b.gold > a.gold ? b : a));
+
+// %% id="figure-fits"
+const upTo = (reach: number): number[] => Array.from({ length: 61 }, (_, i) => reach * (i / 60) ** 2);
+await show(
+  frontierFigure({
+    title: `The two laws, fitted: they miss the measured gains by ${Math.max(...fits.map(({ fit }) => fit.residualDeviation)).toFixed(2)} or less`,
+    subtitle: `points: gold reward gained over the reference; curves: the laws; deviation of the worst of ${fits.length} fits`,
+    squareRoot: true,
+    y: "gold reward gained",
+    series: fits.map(({ method, rows, fit }) => {
+      const kl = upTo(Math.max(...rows.map((row) => row.klPolicyToReference)));
+      return {
+        name: nameOf[method],
+        method: method as PathRow["method"],
+        kl: rows.map((row) => row.klPolicyToReference),
+        reward: rows.map((row) => row.gold - rows[0].gold),
+        joined: false,
+        fitted: { kl: kl, reward: Array.from(overOptimisationGain(fit, kl)) },
+      };
+    }),
+  }),
+);
 
 // %% id="compare-far"
-compare("peak", best.klPolicyToReference, {
+compare("peak", turn.klPolicyToReference, {
   tolerance: 1.5,
-  explain: `gold ${best.gold.toFixed(2)} after ${best.step} steps`,
+  explain: `gold ${turn.gold.toFixed(2)} after ${turn.step} steps`,
 });
 const disagreement = far.policyGradient.map((row) => row.disagreement!);
 compare("agreement", disagreement[disagreement.length - 1] > disagreement[0] ? "more" : "less", {
@@ -317,60 +345,115 @@ compare("agreement", disagreement[disagreement.length - 1] > disagreement[0] ? "
 });
 
 // %% [markdown] id="sizes-text"
-// ### More preferences
+// ### More preferences, other methods
 //
-// The recorded paths go over several sizes of the preference data: what moves the turn?
+// One path is one path. The recorded ones go over four sizes of the preference data, four methods and several seeds. First the
+// sizes: what moves the turn? Then the methods, on the same few preferences: is it the method that over-optimises, or whoever
+// goes far?
 
 // %% id="figure-sizes"
-const curves = [...new Set(recorded.map((row) => row.pairs))]
-  .sort((a, b) => a - b)
-  .flatMap((pairs) => {
-    const bySeed = recordedSeeds
-      .map((one) =>
-        pathOf(recorded, {
-          study: "far",
-          seed: one,
-          method: "policyGradient",
-          reward: "one model",
-          pairs: pairs,
-          beta: 0,
-        }),
-      )
-      .filter((path) => path.length > 0);
-    if (bySeed.length === 0) return [];
-    const reach = Math.min(...bySeed.map((path) => Math.max(...path.map((row) => row.klPolicyToReference))));
-    const grid = Array.from({ length: 24 }, (_, i) => (Math.sqrt(reach) * i) / 24);
-    const gold = (path: PathRow[], d: number): number => (d === 0 ? path[0].gold : atMatchedKl(path, d * d).row.gold);
-    return [
-      { pairs: pairs, grid: grid, rows: bySeed.map((path) => grid.map((d) => gold(path, d))), fits: bySeed.map(fitOf) },
-    ];
-  });
-const peaks = curves.map(({ fits: some }) => overSeeds(some.map((fit) => fit.peak?.klPolicyToReference ?? 1e3)).mean);
+// The recorded far paths of this kind, one a seed, and the gold (or proxy) reward at distances that all of them reach.
+const farOverSeeds = (which: Partial<PathRow>) => {
+  const bySeed = recordedSeeds
+    .map((one) => pathOf(recorded, { study: "far", seed: one, ...which }))
+    .filter((path) => path.length > 0);
+  const reach = Math.min(...bySeed.map((path) => Math.max(...path.map((row) => row.klPolicyToReference))));
+  const distances = Array.from({ length: 24 }, (_, i) => (Math.sqrt(reach) * i) / 24);
+  const along = (path: PathRow[], key: "gold" | "proxy") =>
+    distances.map((d) => (d === 0 ? path[0] : atMatchedKl(path, d * d).row)[key]);
+  return {
+    paths: bySeed,
+    distances: distances,
+    gold: bySeed.map((path) => along(path, "gold")),
+    proxy: bySeed.map((path) => along(path, "proxy")),
+  };
+};
+const recordedSizes = [...new Set(recorded.map((row) => row.pairs))].sort((a, b) => a - b);
+const bySize = recordedSizes.map((pairs) => ({
+  pairs: pairs,
+  ...farOverSeeds({ method: "policyGradient", reward: "one model", pairs: pairs, beta: 0 }),
+}));
+const highest = (path: PathRow[]): PathRow => path.reduce((a, b) => (b.gold > a.gold ? b : a));
+const meanTurns = bySize.map(
+  ({ paths: some }) => overSeeds(some.map((path) => highest(path).klPolicyToReference)).mean,
+);
+const meanBest = bySize.map(({ paths: some }) => overSeeds(some.map((path) => highest(path).gold)).mean);
+const rises = (values: number[]): boolean => values.every((value, i) => i === 0 || value >= values[i - 1]);
 await show(
   lines({
-    title: peaks.every((peak, i) => i === 0 || peak >= peaks[i - 1])
+    title: rises(meanTurns)
       ? "The more preferences behind the reward model, the later the gold reward turns"
-      : "Where the gold reward turns depends on the preferences behind the reward model",
-    subtitle: `policy gradient without a KL term; mean and range over seeds ${recordedSeeds.join(", ")}`,
+      : rises(meanBest)
+        ? "The more preferences behind the reward model, the higher the gold reward before it turns"
+        : "Where the gold reward turns depends on the preferences behind the reward model",
+    subtitle: `policy gradient without a KL term; mean and range over ${seedsText}`,
     x: { title: "√KL to the reference", unit: "√nats" },
     y: "gold reward",
-    series: curves.map(({ pairs, grid, rows }) => ({
+    series: bySize.map(({ pairs, distances, gold }) => ({
       name: `${pairs} preferences`,
-      x: grid,
-      seeds: rows,
+      x: distances,
+      seeds: gold,
       markers: false,
     })),
   }),
 );
+
+// %% id="figure-methods"
+const recordedFew = recordedSizes[1];
+const farMethods = [
+  { name: "policy gradient", method: "policyGradient" as const, beta: 0 },
+  { name: "PPO", method: "ppo" as const, beta: 0 },
+  { name: "DPO", method: "dpo" as const, beta: 0.1 },
+  { name: "best-of-n", method: "bestOfN" as const, beta: 0 },
+];
 await show(
-  curves.map(({ pairs, fits: some }) => ({
-    preferences: pairs,
-    seeds: some.length,
-    α: band(some.map((fit) => fit.alpha)),
-    "β of the law": band(some.map((fit) => fit.beta)),
-    "fitted peak, nats": band(some.flatMap((fit) => (fit.peak ? [fit.peak.klPolicyToReference] : []))),
-    "gain there": band(some.flatMap((fit) => (fit.peak ? [fit.peak.gain] : []))),
-  })),
+  lines({
+    title: `On ${recordedFew} preferences every method over-optimises that goes far enough`,
+    subtitle: `gold reward; PPO and policy gradient without a KL term, DPO at β = 0.1; mean and range over ${seedsText}`,
+    x: { title: "√KL to the reference", unit: "√nats" },
+    y: "gold reward",
+    series: farMethods.map(({ name, method, beta: price }) => {
+      const { distances, gold } = farOverSeeds({
+        method: method,
+        beta: price,
+        reward: "one model",
+        pairs: recordedFew,
+      });
+      return { name: name, method: method, x: distances, seeds: gold, markers: false };
+    }),
+  }),
+);
+
+// %% id="table-laws"
+// Every kind of recorded path that has its own price on distance, or none: the law's coefficients, a fit a seed.
+const kinds = farMethods.flatMap(({ name, method }) =>
+  [...new Set(pathOf(recorded, { study: "far", method: method }).map((row) => row.beta))].flatMap((price) =>
+    recordedSizes.map((pairs) => ({
+      name: name,
+      pairs: pairs,
+      price: price,
+      ...farOverSeeds({ method: method, beta: price, reward: "one model", pairs: pairs }),
+    })),
+  ),
+);
+await show(
+  kinds
+    .filter(({ paths: some }) => some.length > 0)
+    .map(({ name, pairs, price, paths: some }) => {
+      const laws = some.map(fitOf);
+      return {
+        method: name,
+        preferences: pairs,
+        "price β": name === "best-of-n" ? "–" : price,
+        α: band(laws.map((fit) => fit.alpha)),
+        "β of the law": band(laws.map((fit) => fit.beta)),
+        "highest gold measured": band(some.map((path) => highest(path).gold)),
+        "at KL": band(some.map((path) => highest(path).klPolicyToReference)),
+        "gold at the end": band(some.map((path) => path[path.length - 1].gold)),
+        "proxy there": band(some.map((path) => path[path.length - 1].proxy)),
+        "KL there": band(some.map((path) => path[path.length - 1].klPolicyToReference)),
+      };
+    }),
 );
 
 // %% [markdown] id="remedies"
@@ -439,6 +522,35 @@ await show(
   })),
 );
 
+// %% [markdown] id="remedies-seeds"
+// The same over the recorded seeds, and with two plainer remedies beside them: a price on distance, and PPO, whose clipped steps
+// are sometimes said to be a brake.
+
+// %% id="table-remedies"
+const remedies: { remedy: string; which: Partial<PathRow> }[] = [
+  { remedy: "none", which: { method: "policyGradient", beta: 0, reward: "one model" } },
+  { remedy: "mean of four reward models", which: { method: "policyGradient", beta: 0, reward: "mean" } },
+  { remedy: "mean less one deviation", which: { method: "policyGradient", beta: 0, reward: "penalised" } },
+  { remedy: "worst of four", which: { method: "policyGradient", beta: 0, reward: "worst" } },
+  { remedy: "β = 0.1 a nat", which: { method: "policyGradient", beta: 0.1, reward: "one model" } },
+  { remedy: "β = 0.3 a nat", which: { method: "policyGradient", beta: 0.3, reward: "one model" } },
+  { remedy: "PPO instead, no price", which: { method: "ppo", beta: 0, reward: "one model" } },
+];
+await show(
+  remedies.map(({ remedy, which }) => {
+    const { paths: some } = farOverSeeds({ ...which, pairs: recordedFew });
+    const ends = some.map((path) => path[path.length - 1]);
+    return {
+      remedy: remedy,
+      "highest gold": band(some.map((path) => highest(path).gold)),
+      "at KL": band(some.map((path) => highest(path).klPolicyToReference)),
+      "gold at the end": band(ends.map((row) => row.gold)),
+      "KL there": band(ends.map((row) => row.klPolicyToReference)),
+      "lost by going on": band(some.map((path) => highest(path).gold - path[path.length - 1].gold)),
+    };
+  }),
+);
+
 // %% [markdown] id="exercise-choose"
 // ## Exercise: choose and defend
 //
@@ -502,8 +614,8 @@ results({
   harmAtMatchedKl: Object.fromEntries(standing.map(({ row }) => [row.method, row.harmRate])),
   klReached: Object.fromEntries(standing.map(({ row }) => [row.method, row.klPolicyToReference])),
   fits: Object.fromEntries(fits.map(({ method, fit }) => [method, { alpha: fit.alpha, beta: fit.beta }])),
-  goldPeak: best.gold,
-  goldPeakKl: best.klPolicyToReference,
+  goldPeak: turn.gold,
+  goldPeakKl: turn.klPolicyToReference,
   goldPeakOfWorst: most(worst),
   goldAtStops: Object.fromEntries(stopped.map(({ rule, one }) => [rule, one.gold])),
 });

@@ -148,6 +148,8 @@ export interface FrontierSeries {
   look?: number;
   /** Another quantity of the same runs (the gold reward beside the proxy): dashed, open markers. */
   open?: boolean;
+  /** A law fitted to the points, as a curve through them in their colour. */
+  fitted?: { kl: readonly number[]; reward: readonly number[] };
 }
 
 /** Options of {@link frontier}. */
@@ -174,8 +176,9 @@ export function frontier(options: FrontierOptions): Figure {
   for (const one of series) {
     sameLength("reward", one.kl.length, one.reward.length, `Series "${one.name}"`);
     if (one.labels) sameLength("labels", one.kl.length, one.labels.length, `Series "${one.name}"`);
+    if (one.fitted) sameLength("reward", one.fitted.kl.length, one.fitted.reward.length, `Curve of "${one.name}"`);
   }
-  const everything = [...series, ...(exact ? [exact] : [])];
+  const everything = [...series, ...series.flatMap(({ fitted }) => fitted ?? []), ...(exact ? [exact] : [])];
   const rangeX = rangeAround(everything.flatMap((one) => one.kl.map(scale))) ?? [0, 1];
   const rangeY = rangeAround(everything.flatMap((one) => [...one.reward])) ?? [0, 1];
   // The plot area without the margins that makeFigure sets; a little smaller to be safe.
@@ -210,6 +213,16 @@ export function frontier(options: FrontierOptions): Figure {
     const own = places.slice(next, (next += one.kl.length));
     const labels = one.labels?.map(escapeText);
     const joined = one.joined ?? true;
+    if (one.fitted)
+      data.push({
+        type: "scatter",
+        mode: "lines",
+        name: labelText(`${one.name}, fitted`),
+        showlegend: false,
+        x: one.fitted.kl.map(scale),
+        y: one.fitted.reward,
+        line: { color: look.colour, width: 1.8, dash: "solid" },
+      });
     data.push({
       type: "scatter",
       mode: `${joined ? "lines+" : ""}markers${labels ? "+text" : ""}`,

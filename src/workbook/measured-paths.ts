@@ -83,7 +83,8 @@ A row is one point of one path. Which path:
 - \`study\`: "matched", all methods until KL 2; "far", few methods, far beyond what their reward model knows
 - \`method\`: as in \`src/plots/colours.ts\`
 - \`pairs\` (integer): preferences that the reward model, or the policy itself, was fitted to
-- \`beta\`: price of a nat of KL in units of reward (SimPO: its own β, another quantity); 0 for best-of-n, which has none
+- \`beta\`: price of a nat of KL in units of reward (SimPO: its own β, another quantity); 0 for best-of-n and ORPO, which
+  have none
 - \`reward\`: "one model", or what is made of an ensemble of four: "mean", "worst", "penalised" (mean less one deviation)
 
 Which point, and what was measured there on answers to the 18 test questions:

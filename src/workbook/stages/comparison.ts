@@ -4,7 +4,7 @@ import type { TrainingRecord } from "../../models/training";
 import type { Course } from "../course";
 import type { Stage } from "../stage";
 import { bestOfNPath } from "./best-of-n-path";
-import { dpoStage, ipoStage, ktoStage, simpoStage } from "./contrastive";
+import { cdpoStage, dpoStage, ipoStage, ktoStage, orpoStage, robustDpoStage, simpoStage } from "./contrastive";
 import { brainStage, dpgStage } from "./distribution-matching";
 import { grpoStage } from "./grpo";
 import { iterativeDpoStage, onlineDpoStage } from "./online";
@@ -19,7 +19,7 @@ export interface CoursePath {
   method: ComparedMethod;
   /** The preferences that the reward model, or the policy itself, is fitted to. */
   pairs: number;
-  /** The price of a nat of KL; 0 for best-of-n, which knows none. */
+  /** The price of a nat of KL; SimPO's own β, which is another quantity; 0 for best-of-n and ORPO, which have none. */
   beta: number;
   /** What is optimised: one reward model, or what a rule makes of an ensemble of four. */
   reward: "one model" | "mean" | "worst" | "penalised";
@@ -40,6 +40,9 @@ export const taxonomy = {
   ipo: { objective: "contrastive", data: "offline" },
   kto: { objective: "contrastive", data: "offline" },
   simpo: { objective: "contrastive", data: "offline" },
+  orpo: { objective: "contrastive", data: "offline" },
+  cdpo: { objective: "contrastive", data: "offline" },
+  robustDpo: { objective: "contrastive", data: "offline" },
   iterativeDpo: { objective: "contrastive", data: "mixed" },
   onlineDpo: { objective: "contrastive", data: "online" },
   dpg: { objective: "distribution matching", data: "online" },
@@ -55,6 +58,12 @@ export const ensembleRules = {
   worst: "worst",
   penalised: { penalty: 1 },
 } as const satisfies Record<string, EnsembleRule>;
+
+/** Those whose β is not the price of a nat: see `CoursePath.beta`. */
+const ownBetas: Partial<Record<ComparedMethod, number>> & { simpo: number } = { simpo: 2, orpo: 0 };
+
+/** What cDPO and robust DPO are told of the labels, which nobody has flipped here: what their caution costs. */
+const supposedFlipRate = 0.1;
 
 /** How far a method of the comparison goes, in nats: a little beyond where it is compared, and where best-of-n costs e³ draws. */
 export const matchedKl = 2;
@@ -78,7 +87,10 @@ export function comparedPaths(models: Course, { beta }: { beta: number }): Cours
     dpo: (course) => dpoStage(course, offline),
     ipo: (course) => ipoStage(course, offline),
     kto: (course) => ktoStage(course, offline),
-    simpo: (course) => simpoStage(course, { ...offline, beta: 2, gamma: 1 }),
+    simpo: (course) => simpoStage(course, { ...offline, beta: ownBetas.simpo, gamma: 1 }),
+    orpo: (course) => orpoStage(course, { learningRate: offline.learningRate, lambda: 0.5 }),
+    cdpo: (course) => cdpoStage(course, { ...offline, labelSmoothing: supposedFlipRate }),
+    robustDpo: (course) => robustDpoStage(course, { ...offline, assumedFlipRate: supposedFlipRate }),
     onlineDpo: (course) => onlineDpoStage(course, online),
     iterativeDpo: (course) => iterativeDpoStage(course, online),
     dpg: (course) => dpgStage(course, online),
@@ -90,7 +102,7 @@ export function comparedPaths(models: Course, { beta }: { beta: number }): Cours
       study: "matched",
       method: method as ComparedMethod,
       pairs,
-      beta: method === "simpo" ? 2 : beta,
+      beta: ownBetas[method as ComparedMethod] ?? beta,
       reward: "one model",
       stage: policyPath(models, make, { every, until: matchedKl, answers }),
     })),
