@@ -1,8 +1,17 @@
+import { mkdirSync } from "node:fs";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { chooseBackend, describeBackend } from "../tensors/backend";
 import { course } from "../workbook/course";
-import { measuredPathsFolder, rowsOfPath, writeMeasuredPaths, type PathRow } from "../workbook/measured-paths";
-import { chooseScale, scaleNames } from "../workbook/scales";
+import {
+  measuredPathsFolder,
+  pathName,
+  rowsOfEarlierRuns,
+  rowsOfPath,
+  withPath,
+  writeMeasuredPaths,
+  type PathRow,
+} from "../workbook/measured-paths";
+import { chooseScale, scaleNames, type Scale } from "../workbook/scales";
 import { StageInterrupted } from "../workbook/stage";
 import { comparedPaths, farPaths, type CoursePath } from "../workbook/stages/comparison";
 
@@ -19,12 +28,18 @@ export function register(program: Command): void {
   program
     .command("compare")
     .description("measure every method along its path over several seeds: what notebook 12 shows as bands")
-    .option("--seed <values>", "seeds, separated by commas", numbers, [0, 1, 2])
+    .option("--seed <values>", "seeds, separated by commas", seedsOf, [0, 1, 2])
     .option("--beta <beta>", "price of a nat of KL in the comparison", number, 0.1)
     .addOption(new Option("--scale <size>", "how big").choices([...scaleNames, "auto"]).default("laptop"))
     .addOption(new Option("--study <study>", "only this one").choices(["matched", "far"]))
     .option("--out <folder>", "where the rows are written", measuredPathsFolder)
-    .addHelpText("after", "\nWritten after every path. What is trained is kept: stopped, the same command goes on.")
+    .addHelpText(
+      "after",
+      [
+        "\nWritten after every path. What is trained is kept: stopped, the same command goes on. Rows that are there of other",
+        "seeds, or of the other study, stay if they were measured at the same scale and beta; else it refuses.",
+      ].join("\n"),
+    )
     .action(async (options: CompareOptions) => {
       process.exitCode = await compare(options);
     });
@@ -34,31 +49,64 @@ async function compare({ seed: seeds, beta, scale: asked, out, study }: CompareO
   const backend = await chooseBackend();
   const scale = chooseScale(asked, backend);
   console.error(describeBackend(backend));
-  const rows: PathRow[] = [];
-  for (const seed of seeds) {
+  const pathsOf = (seed: number): CoursePath[] => {
     const models = course({ seed, scale });
-    const paths = [...comparedPaths(models, { beta }), ...farPaths(models)].filter(
-      (one) => !study || one.study === study,
-    );
-    for (const [i, one] of paths.entries()) {
-      const name = `${one.method}, ${one.pairs} pairs, β ${one.beta}, ${one.reward}`;
-      try {
-        const points = await rowsOfPath(models, one);
-        rows.push(...points);
+    return [...comparedPaths(models, { beta }), ...farPaths(models)];
+  };
+  return measureSeeds({ seeds, beta, scale, study, out }, pathsOf);
+}
+
+/**
+ * Measures the comparison's paths, one seed after another, and adds each to what the folder holds: a path takes the place of
+ * its earlier rows, and what this run does not come to stays as it was. Returns the exit code: 130 where it was stopped.
+ */
+export async function measureSeeds(
+  { seeds, beta, scale, study, out }: Omit<CompareOptions, "seed" | "scale"> & { seeds: number[]; scale: Scale },
+  pathsOf: (seed: number) => CoursePath[],
+): Promise<number> {
+  let rows = rowsOfEarlierRuns(out, { scale, beta });
+  if (rows.length > 0) console.error(`${out} holds ${pathsIn(rows)} paths of earlier runs: measured again or kept`);
+  mkdirSync(out, { recursive: true }); // before the hours of work, not after them
+  // A stage in training hears an interrupt itself. Between two of them nobody else does.
+  let interrupted = false;
+  const onSignal = (): void => void (interrupted = true);
+  process.once("SIGINT", onSignal);
+  try {
+    for (const seed of seeds) {
+      const all = pathsOf(seed);
+      const known = new Set(all.map((one) => pathName({ seed, ...one })));
+      const gone = rows.filter((row) => row.seed === seed && !known.has(pathName(row)));
+      for (const name of new Set(gone.map(pathName)))
+        console.error(`no longer compared, its rows are left out: ${name}`);
+      rows = rows.filter((row) => !gone.includes(row));
+      const paths = all.filter((one) => study === undefined || one.study === study);
+      for (const [i, one] of paths.entries()) {
+        await new Promise((resume) => setImmediate(resume)); // signals are heard between turns
+        if (interrupted) return stopped(out);
+        const points = await rowsOfPath({ seed }, one);
+        rows = withPath(rows, points);
+        writeMeasuredPaths(rows, { scale, seeds, beta, pathsPerSeed: all.length }, out);
         const { klPolicyToReference: kl, gold } = points[points.length - 1];
-        console.error(
-          `seed ${seed}, ${i + 1} of ${paths.length}: ${name}: KL ${kl.toFixed(2)}, gold ${gold.toFixed(2)}`,
-        );
-      } catch (error) {
-        if (error instanceof StageInterrupted) return 130;
-        throw error;
+        const name = pathName(points[0]);
+        console.error(`${i + 1} of ${paths.length}: ${name}: KL ${kl.toFixed(2)}, gold ${gold.toFixed(2)}`);
       }
-      writeMeasuredPaths(rows, { scale, seeds, beta, paths: paths.length * seeds.length }, out);
     }
+  } catch (error) {
+    if (error instanceof StageInterrupted) return stopped(out);
+    throw error;
+  } finally {
+    process.off("SIGINT", onSignal);
   }
-  console.log(`${rows.length} rows written to ${out}`);
+  console.log(`${rows.length} rows of ${pathsIn(rows)} paths written to ${out}`);
   return 0;
 }
+
+function stopped(out: string): number {
+  console.error(`stopped: what was measured is in ${out}; the same command goes on`);
+  return 130;
+}
+
+const pathsIn = (rows: readonly PathRow[]): number => new Set(rows.map(pathName)).size;
 
 function number(text: string): number {
   const value = Number(text);
@@ -66,8 +114,10 @@ function number(text: string): number {
   return value;
 }
 
-function numbers(text: string): number[] {
-  const values = text.split(",").map(Number);
-  if (!values.every(Number.isSafeInteger)) throw new InvalidArgumentError("Expected integers separated by commas.");
-  return values;
+function seedsOf(text: string): number[] {
+  const words = text.split(",").map((word) => word.trim());
+  if (!words.every((word) => /^-?\d+$/.test(word) && Number.isSafeInteger(Number(word)))) {
+    throw new InvalidArgumentError("Expected integers separated by commas, as in 0,1,2.");
+  }
+  return [...new Set(words.map(Number))];
 }

@@ -94,11 +94,17 @@ describe("best-of-n's path, and the rows of paths", () => {
     const one = comparedPaths(models, { beta: 0.2 }).find(({ method }) => method === "bestOfN")!;
     const rows = await rowsOfPath(models, one);
     assert.ok(rows.every((row) => row.seed === 2 && row.method === "bestOfN" && row.study === "matched"));
-    const facts = { scale: "quick", seeds: [2], beta: 0.2 };
-    writeMeasuredPaths(rows, { ...facts, paths: 1 }, folder);
+    const facts = { scale: "quick", seeds: [2], beta: 0.2 } as const;
+    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 1 }, folder);
     assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: yes, all 1 paths/);
-    writeMeasuredPaths(rows, { ...facts, paths: 2 }, folder);
+    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 2 }, folder);
     assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: no, 1 of 2 paths/);
+    // Of another seed that was asked for nothing is there yet.
+    writeMeasuredPaths(rows, { ...facts, seeds: [3, 1], pathsPerSeed: 1 }, folder);
+    const readme = readFileSync(path.join(folder, "README.md"), "utf8");
+    assert.match(readme, /compare --seed 1,2,3 --scale quick --beta 0.2`/);
+    assert.match(readme, /Complete: no, 1 of 3 paths/);
+    assert.match(readme, /of 2 answers in "matched" and 1 in "far"\n.*share of 30 held-out/);
     const read = readMeasuredPaths(folder);
     assert.equal(read.length, rows.length);
     assert.ok(!("stage" in read[0]));
