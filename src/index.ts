@@ -73,6 +73,7 @@ export {
   tree,
 } from "./plots/figures";
 export { wilson } from "./plots/quality";
+export { methods } from "./plots/colours";
 export { Predictions } from "./workbook/predictions";
 export { check, hints } from "./grading/check";
 export { unfilled } from "./grading/exercise";

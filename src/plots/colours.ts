@@ -59,7 +59,7 @@ export const methods = {
   robustDpo: style("robust DPO", "#00523C", "x", "dot"),
   onlineDpo: style("online DPO", "#2E8B57", "star", "dashdot"),
   iterativeDpo: style("iterative DPO", "#7BBF3A", "hexagon", "longdash"),
-  dpg: style("DPG", "#3B8FC4", "pentagon", "dash"),
+  dpg: style("DPG", "#6A51A3", "pentagon", "dash"),
   brain: style("BRAIn", "#B04A8C", "hexagram", "dashdot"),
 } as const satisfies Record<string, Style>;
 

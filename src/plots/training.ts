@@ -89,7 +89,7 @@ export function trainingFigure(
         const own = several ? methods[run] : keys.length === 1 ? method : undefined;
         const look = styleOf(own, several ? index : keyIndex);
         const dash = several && keys.length > 1 ? ["solid", "dot", "dash"][keyIndex % 3] : look.dash;
-        const name = [run, keys.length > 1 ? key : ""].filter(Boolean).join(" ") || key;
+        const name = [run, keys.length > 1 ? inWords(key) : ""].filter(Boolean).join(" ") || inWords(key);
         const points = records.filter((record) => typeof record[key] === "number" && typeof record[x] === "number");
         const at = points.map((record) => record[x] as number);
         const values = points.map((record) => record[key] as number);
@@ -131,6 +131,9 @@ export function trainingFigure(
     numbers: `${all.length} records; ${numbers.join("; ")}`,
   });
 }
+
+/** A record's key as a legend has it: "chosen log prob change". */
+const inWords = (key: string): string => key.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 
 /** Mean over the last `window` values (fewer at the start): it uses nothing from the future, so a live curve never moves. */
 export function runningMean(values: readonly number[], window: number): number[] {

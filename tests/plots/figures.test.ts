@@ -209,6 +209,13 @@ describe("trainingFigure", () => {
     assert.notEqual(colours[0], methods.ppo.colour);
   });
 
+  it("tells several keys of one panel apart in words", () => {
+    const records = [{ step: 0, chosenLogProbChange: 0, gold: 1 }];
+    const metrics = [{ key: ["chosenLogProbChange", "gold"] }];
+    const names = tracesOf(plots.trainingFigure(records, { title: "t", metrics })).map(({ name }) => name);
+    assert.deepEqual(names, ["chosen log prob change", "gold"]);
+  });
+
   it("leaves records without the metric out of its panel", () => {
     const records = [
       { step: 0, loss: 1, accuracy: 0.5 },
@@ -261,6 +268,20 @@ describe("calibration and frontier", () => {
   it("plots the square root of KL when asked", () => {
     const [exact] = tracesOf(gallery["frontier"]!());
     assert.deepEqual(exact!["x"], [0, 1, 1.41421, 2, 2.44949]);
+  });
+
+  it("draws a fitted law in its points' colour, on their axes, and within the figure", () => {
+    const points = { name: "PPO", method: "ppo" as const, kl: [1, 4], reward: [1, 2], joined: false };
+    const fitted = { kl: [0, 9], reward: [0, 3] };
+    const figure = plots.frontier({ title: "t", squareRoot: true, series: [{ ...points, fitted }] });
+    const [curve, marks] = tracesOf(figure) as { x: number[]; y: number[]; mode: string; line: { color: string } }[];
+    assert.deepEqual([curve!.x, curve!.y, curve!.mode], [[0, 3], [0, 3], "lines"]);
+    assert.equal(curve!.line.color, methods.ppo.colour);
+    assert.equal(marks!.mode, "markers");
+    const { range } = layoutOf(figure)["xaxis"] as { range: [number, number] };
+    assert.ok(range[0] <= 0 && range[1] >= 3, `x from ${range.join(" to ")}`);
+    const short = { ...points, fitted: { kl: [0], reward: [] } };
+    assert.throws(() => plots.frontier({ title: "t", series: [short] }), /Curve of "PPO"/);
   });
 });
 
