@@ -177,10 +177,11 @@ describe("kernel/child-process", () => {
 
 describe("kernel/child-process: death and restart", () => {
   let session: ChildSession;
-  afterEach(() => session.stop());
+  before(() => (session = new ChildSession({ memoryLimit: 200, spare: true })));
+  after(() => session.stop());
 
-  it("tells a crash, an exit and a kill apart, each with what to do, after all output, and goes on", async () => {
-    session = new ChildSession();
+  it("outlives ten deaths in a row, tells crash, exit and kill apart, each with what to do, after all output", async function () {
+    this.timeout(300_000); // eleven starts, each of which may take long on a busy machine
     const cases: [code: string, ename: string, evalue: RegExp][] = [
       [`process.abort();`, "KernelCrashed", /SIGABRT.*process\.abort/],
       [`process.kill(process.pid, "SIGSEGV"); await new Promise(() => {});`, "KernelCrashed", /SIGSEGV.*native code/],
@@ -188,60 +189,21 @@ describe("kernel/child-process: death and restart", () => {
       [`process.exit();`, "ProcessExit", /code 0/],
       [`process.kill(process.pid, "SIGKILL"); await new Promise(() => {});`, "KernelKilled", /machine's memory/],
     ];
-    for (const [code, ename, evalue] of cases) {
+    for (const [code, ename, evalue] of [...cases, ...cases]) {
       const { died, text } = await session.run(`for (let i = 0; i < 3000; i++) console.log(i); ${code}`);
       assert.equal(died?.ename, ename);
       assert.match(String(died?.evalue), evalue);
       assert.match(String(died?.evalue), /A new one has been started: variables and imports are gone/);
-      assert.equal(text.split("\n").length, 3001);
-      assert.equal((await session.run("1 + 1")).result, "2");
+      assert.equal(text, Array.from({ length: 3000 }, (_, i) => `${i}\n`).join(""));
     }
+    assert.equal((await session.run("6 * 7")).result, "42");
     assert.deepEqual(
       session.deaths.map(({ restarted }) => restarted),
-      cases.map(() => true),
+      [...cases, ...cases].map(() => true),
     );
   });
 
-  it("names the option when memory runs out, and does not show V8's report as output", async () => {
-    session = new ChildSession({ memoryLimit: 200 });
-    const { died, errors } = await session.run(`
-      const all: object[] = [];
-      for (;;) all.push(Array.from({ length: 1000 }, (_, i) => ({ i })));`);
-    assert.equal(died?.ename, "OutOfMemory");
-    assert.match(String(died?.evalue), /may take 200 MiB.*--memory-limit MIB/);
-    assert.doesNotMatch(errors, /GCs|stack trace/);
-    assert.equal((await session.run("1 + 1")).result, "2");
-  });
-
-  it("exits as usual after an interrupt, which has let the inspector in", async () => {
-    session = new ChildSession();
-    await session.child.ready;
-    const cell = session.start("while (true) {}");
-    await sleep(300);
-    assert.equal((await session.interrupt(cell)).outcome.failure?.ename, "InterruptError");
-    const { died, errors } = await session.run("process.exit(5)");
-    assert.match(String(died?.evalue), /code 5/);
-    assert.equal(errors, "");
-  });
-
-  it("outlives ten crashes in a row, though the spare is not ready yet", async function () {
-    this.timeout(300_000); // eleven starts, each of which may take long on a busy machine
-    session = new ChildSession({ spare: true });
-    for (let i = 0; i < 10; i++) assert.equal((await session.run("process.abort()")).died?.ename, "KernelCrashed");
-    assert.equal((await session.run("6 * 7")).result, "42");
-    assert.equal(session.deaths.length, 10);
-  });
-
-  it("dies without a cell when its background does, and tells it", async () => {
-    session = new ChildSession();
-    await session.run("setTimeout(() => process.exit(4), 30);");
-    await session.until(() => session.deaths.length === 1, "its death");
-    assert.match(session.deaths[0].failure.evalue, /code 4/);
-    assert.equal((await session.run("1 + 1")).result, "2");
-  });
-
   it("goes on with the spare, which has run nothing, when the process is killed in a loop", async () => {
-    session = new ChildSession({ spare: true });
     await session.run("let mine = 1; Object.assign(globalThis, { left: 2 });");
     await session.until(() => session.child.spareReady, "the spare");
     const { current, spare } = session.child.pids;
@@ -254,30 +216,62 @@ describe("kernel/child-process: death and restart", () => {
     assert.equal(runs(current!), false);
   });
 
+  it("names the option when memory runs out, and does not show V8's report as output", async () => {
+    const { died, errors } = await session.run(`
+      const all: object[] = [];
+      for (;;) all.push(Array.from({ length: 1000 }, (_, i) => ({ i })));`);
+    assert.equal(died?.ename, "OutOfMemory");
+    assert.match(String(died?.evalue), /may take 200 MiB.*--memory-limit MIB/);
+    assert.doesNotMatch(errors, /GCs|stack trace/);
+    assert.equal((await session.run("1 + 1")).result, "2");
+  });
+
+  it("exits as usual after an interrupt, which has let the inspector in", async () => {
+    const cell = session.start(`console.log("on"); while (true) {}`);
+    await session.until(() => session.text(cell.id) === "on\n", "the cell's first line");
+    assert.equal((await session.interrupt(cell)).outcome.failure?.ename, "InterruptError");
+    const { died, errors } = await session.run("process.exit(5)");
+    assert.match(String(died?.evalue), /code 5/);
+    assert.equal(errors, "");
+  });
+
+  it("dies without a cell when its background does, and tells it", async () => {
+    const before = session.deaths.length;
+    await session.run("setTimeout(() => process.exit(4), 30);");
+    await session.until(() => session.deaths.length > before, "its death");
+    assert.match(session.deaths[before].failure.evalue, /code 4/);
+    assert.equal((await session.run("1 + 1")).result, "2");
+  });
+
   it("gives up when a process cannot even start, and says why", async () => {
-    session = new ChildSession({ env: { ...process.env, NODE_OPTIONS: "--require=/no/such/file.cjs" } });
-    const { died } = await session.run("1");
-    assert.equal(died?.ename, "KernelStartFailed");
-    await session.until(() => session.deaths.at(-1)?.restarted === false, "the last try's end");
-    assert.match(session.deaths.at(-1)!.failure.traceback.join("\n"), /no\/such\/file/);
-    await assert.rejects(session.child.ready, /before it could run a cell/);
-    assert.throws(() => session.start("1"), /before it could run a cell/);
+    const none = new ChildSession({ env: { ...process.env, NODE_OPTIONS: "--require=/no/such/file.cjs" } });
+    try {
+      const { died } = await none.run("1");
+      assert.equal(died?.ename, "KernelStartFailed");
+      await none.until(() => none.deaths.at(-1)?.restarted === false, "the last try's end");
+      assert.match(none.deaths.at(-1)!.failure.traceback.join("\n"), /no\/such\/file/);
+      await assert.rejects(none.child.ready, /before it could run a cell/);
+      assert.throws(() => none.start("1"), /before it could run a cell/);
+    } finally {
+      await none.stop();
+    }
   });
 });
 
 describe("kernel/child-process: processes end", () => {
   it("when told to stop, whatever they do", async () => {
-    for (const code of [
-      "1",
-      "while (true) {}",
-      `import { execSync } from "node:child_process"; execSync("sleep 20")`,
-    ]) {
-      const session = new ChildSession({ spare: true });
+    for (const [code, spare] of [
+      [`console.log("on");`, true],
+      [`console.log("on"); while (true) {}`, false],
+      [`import { execSync } from "node:child_process"; console.log("on"); execSync("sleep 20")`, false],
+    ] as const) {
+      const session = new ChildSession({ spare });
       await session.child.ready;
-      await session.until(() => session.child.pids.spare !== undefined, "the spare");
-      const pids = Object.values(session.child.pids) as number[];
-      session.start(code);
-      await sleep(200);
+      if (spare) await session.until(() => session.child.pids.spare !== undefined, "the spare");
+      const pids = Object.values(session.child.pids).filter((pid) => pid !== undefined);
+      assert.equal(pids.length, spare ? 2 : 1);
+      const cell = session.start(code);
+      await session.until(() => session.text(cell.id) === "on\n", "the cell's first line");
       await session.stop();
       await session.stop();
       assert.deepEqual(pids.filter(runs), []);
@@ -286,8 +280,8 @@ describe("kernel/child-process: processes end", () => {
   });
 
   it("with those that a cell has started", async () => {
-    for (const end of ["", "process.exit(0)", "process.abort()"]) {
-      const session = new ChildSession();
+    const session = new ChildSession();
+    for (const end of ["process.exit(0)", "process.abort()", ""]) {
       const started = session.start(`
         import { spawn } from "node:child_process";
         console.log(spawn("sleep", ["60"], { stdio: "inherit" }).pid);
@@ -296,8 +290,10 @@ describe("kernel/child-process: processes end", () => {
       await started.ended;
       const pid = Number(session.text(started.id));
       assert.ok(pid > 0);
-      if (end === "") assert.ok(runs(pid));
-      await session.stop();
+      if (end === "") {
+        assert.ok(runs(pid));
+        await session.stop();
+      }
       await session.until(() => !runs(pid), "the end of what the cell has started");
     }
   });

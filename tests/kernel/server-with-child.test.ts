@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ChildProcess as Child } from "../../src/kernel/child-process";
+import { installKernelspec, kernelEntry } from "../../src/kernel/kernelspec";
 import { KernelServer } from "../../src/kernel/server";
 import { messageFaults } from "./message-fields";
 import { executeContent, freeConnection, RawClient, streamText } from "./raw-client";
@@ -33,13 +34,15 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
   let client: RawClient;
   let log = "";
 
-  async function start(): Promise<void> {
+  /** @param argv as a kernelspec has it */
+  async function start(argv = [process.execPath, kernelEntry, "{connection_file}"]): Promise<void> {
     folder = mkdtempSync(path.join(tmpdir(), "kernel-test-"));
     const file = path.join(folder, "connection.json");
     const connection = await freeConnection();
     writeFileSync(file, JSON.stringify(connection));
     log = "";
-    kernel = spawn(process.execPath, [path.join(root, "src/kernel/main.cjs"), file], {
+    const [program, ...args] = argv.map((word) => (word === "{connection_file}" ? file : word));
+    kernel = spawn(program, args, {
       cwd: path.join(root, "notebooks"),
       env: { ...process.env, JPY_PARENT_PID: String(process.pid) },
       stdio: ["ignore", "pipe", "pipe"],
@@ -69,7 +72,7 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
   }
 
   describe("in one life", () => {
-    before(start);
+    before(() => start());
     after(stop);
 
     // First: after large outputs the heap has slack that a later collection may or may not have returned.
@@ -254,8 +257,44 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
     }
   });
 
+  it("keeps to a kernelspec's memory limit, whose error names the option, and its history outlives it", async () => {
+    const dataFolder = mkdtempSync(path.join(tmpdir(), "kernel-test-"));
+    const spec = installKernelspec({ dataFolder, memoryLimit: 200 }).folder;
+    const { argv } = JSON.parse(readFileSync(path.join(spec, "kernel.json"), "utf8")) as { argv: string[] };
+    const withHistory = [
+      ...argv.slice(0, -1),
+      "--no-spare",
+      "--history",
+      path.join(dataFolder, "history"),
+      argv.at(-1)!,
+    ];
+    const fill = "const all: number[][] = [];\nfor (;;) all.push(Array.from({ length: 1e5 }, (_, i) => i / 2));";
+    try {
+      await start(withHistory);
+      const { iopub, reply } = await client.execute(fill);
+      const error = iopub.find(({ type }) => type === "error");
+      assert.equal(error?.content.ename, "OutOfMemory");
+      assert.match(String(error?.content.evalue), /may take 200 MiB.*--memory-limit MIB/);
+      assert.equal(reply.content.evalue, error?.content.evalue);
+      assert.equal(await value("6 * 7"), "42");
+      const exited = once(kernel, "exit");
+      client.send("control", "shutdown_request", { restart: false });
+      await exited;
+      await stop();
+      await start(withHistory);
+      const asked = { hist_access_type: "tail", n: 9, output: true, raw: true };
+      assert.deepEqual((await client.request("shell", "history_request", asked)).reply.content.history, [
+        [1, 1, [fill, null]],
+        [1, 2, ["6 * 7", "42"]],
+      ]);
+    } finally {
+      await stop();
+      rmSync(dataFolder, { recursive: true, force: true });
+    }
+  });
+
   describe("at its end", () => {
-    beforeEach(start);
+    beforeEach(() => start());
     afterEach(stop);
 
     it("leaves no process behind after shutdown, SIGTERM or the death of the protocol process", async () => {
