@@ -2,10 +2,10 @@ import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { bench, type BenchReport } from "../workbook/bench";
+import { bench, benchPartNames, type BenchReport } from "../workbook/bench";
 import { contenderNames, usualContenders, type ContenderName } from "../workbook/bench-contenders";
 import { describeBench } from "../workbook/bench-table";
-import { benchTaskNames, shakespeareFile } from "../workbook/bench-tasks";
+import { shakespeareFile } from "../workbook/bench-tasks";
 import { costAxes } from "../workbook/cost-curve";
 import { writeFigure } from "../workbook/sweep-figure";
 
@@ -26,14 +26,14 @@ interface Options {
 export function register(program: Command): void {
   program
     .command("bench")
-    .description("time training and generation on each backend and in PyTorch, interleaved in one run")
+    .description("time training and generation on each backend and in PyTorch, interleaved in one run, and kernels")
     .option("--rounds <n>", "rounds of each task", "7")
     .option(
       "--only <contenders>",
       `comma-separated, of: ${contenderNames.join(", ")} (default: ${usualContenders(availableParallelism()).join(", ")})`,
     )
-    .option("--tasks <tasks>", `comma-separated, of: ${benchTaskNames.join(", ")} (default: all); "none" for no task`)
-    .option("--python <program>", "a Python that has PyTorch (default: WORKBOOK_PYTHON, or python3)")
+    .option("--tasks <tasks>", `comma-separated, of: ${benchPartNames.join(", ")} (default: all); "none" for no task`)
+    .option("--python <program>", "a Python that has PyTorch, and ipykernel (default: WORKBOOK_PYTHON, or python3)")
     .option("--shakespeare <file>", `the text of shakespeare_char (default: ${shakespeareFile})`)
     .option("--no-run", "leave out the whole run of shakespeare_char")
     .option("--cost-curve", "also time train steps of other sizes, and large matrix products")
@@ -50,7 +50,7 @@ export function register(program: Command): void {
       const report = await bench({
         rounds: count,
         contenders: named("--only", "contender", only, contenderNames),
-        tasks: tasks === "none" ? [] : named("--tasks", "task", tasks, benchTaskNames),
+        tasks: tasks === "none" ? [] : named("--tasks", "task", tasks, benchPartNames),
         python,
         shakespeare,
         run,

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
+import { freeConnection } from "./connection";
 import { kernelEntry } from "./kernelspec";
 import { type Channel, type ConnectionInfo, decodeMessage, encodeMessage, type KernelMessage } from "./wire";
 
@@ -47,18 +47,6 @@ export class KernelDied extends Error {
     super(`The kernel died (${how}).${exit.tail ? `\nIts last words:\n${exit.tail}` : ""}`);
     this.name = "KernelDied";
   }
-}
-
-/** Ports that are free now on the loopback interface. Another process could take one before the kernel binds it. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
-    ports.push((server.address() as AddressInfo).port);
-  }
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
 }
 
 /** What Node is told to start a kernel with a connection file; `folder` is the client's, for what it reads of tslab. */
@@ -142,19 +130,7 @@ export class Kernel {
     if (!existsSync(cwd)) throw new Error(`Kernel.start: the working folder ${cwd} does not exist`);
     signal?.throwIfAborted();
     const { Dealer, Subscriber } = await import("zeromq");
-    const [shellPort, iopubPort, stdinPort, controlPort, heartbeatPort] = await freePorts(5);
-    const connection: ConnectionInfo = {
-      ip: "127.0.0.1",
-      transport: "tcp",
-      signature_scheme: "hmac-sha256",
-      key: randomUUID(),
-      shell_port: shellPort,
-      iopub_port: iopubPort,
-      stdin_port: stdinPort,
-      control_port: controlPort,
-      hb_port: heartbeatPort,
-      kernel_name: kind,
-    };
+    const connection = await freeConnection(kind);
     const folder = mkdtempSync(path.join(tmpdir(), "workbook-kernel-"));
     const file = path.join(folder, "connection.json");
     writeFileSync(file, JSON.stringify(connection), { mode: 0o600 });
@@ -172,10 +148,10 @@ export class Kernel {
     };
     // The kernel is not there yet: look for it often.
     const sockets = { linger: 0, reconnectInterval: 10 };
-    const iopub = connect(new Subscriber({ ...sockets, receiveHighWaterMark: 0 }), iopubPort);
+    const iopub = connect(new Subscriber({ ...sockets, receiveHighWaterMark: 0 }), connection.iopub_port);
     iopub.subscribe();
-    const shell = connect(new Dealer(sockets), shellPort);
-    const control = connect(new Dealer(sockets), controlPort);
+    const shell = connect(new Dealer(sockets), connection.shell_port);
+    const control = connect(new Dealer(sockets), connection.control_port);
     const kernel = new Kernel(kind, child, connection, folder, shell, control, iopub);
     try {
       await kernel.ready(startTimeout, signal);

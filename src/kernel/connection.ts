@@ -1,4 +1,6 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import type { ConnectionInfo } from "./wire";
 
 const ports = ["shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"] as const;
@@ -41,4 +43,31 @@ export function readConnectionFile(file: string): ConnectionInfo {
       throw wrong(`${name}, a whole number from 1 to 65535`, came(name));
   }
   return { ...info, transport, signature_scheme: scheme } as ConnectionInfo;
+}
+
+/**
+ * A connection for a kernel that is about to be started: a new key, and ports that are free now on the loopback interface.
+ * Another process could take one before the kernel binds it.
+ */
+export async function freeConnection(kernelName: string): Promise<ConnectionInfo> {
+  const servers = ports.map(() => createServer());
+  const free: number[] = [];
+  for (const server of servers) {
+    await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
+    free.push((server.address() as AddressInfo).port);
+  }
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  const [shell_port, iopub_port, stdin_port, control_port, hb_port] = free;
+  return {
+    ip: "127.0.0.1",
+    transport: "tcp",
+    signature_scheme: "hmac-sha256",
+    key: randomUUID(),
+    shell_port,
+    iopub_port,
+    stdin_port,
+    control_port,
+    hb_port,
+    kernel_name: kernelName,
+  };
 }

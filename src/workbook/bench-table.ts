@@ -1,5 +1,6 @@
 import type { BenchReport, BenchRow } from "./bench";
 import type { ContenderName } from "./bench-contenders";
+import { describeKernels } from "./bench-kernel";
 import { benchTasks } from "./bench-tasks";
 import { costAxes, type CostPoint } from "./cost-curve";
 import { textTable } from "./table";
@@ -12,7 +13,8 @@ const baselines: readonly (readonly [string, ContenderName])[] = [
 ];
 
 /** A report as text: for each task a table, whose ratios are of tokens a second; above 1 is faster than the one named. */
-export function describeBench({ machine, load, contenders, ceilings, rows, runs, costCurve }: BenchReport): string {
+export function describeBench(report: BenchReport): string {
+  const { machine, load, contenders, ceilings, rows, runs, kernels, costCurve } = report;
   const { cpu, cores, memoryGiB, node, platform, tfjs } = machine;
   const lines = [
     `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${platform}; Node ${node}, tfjs ${tfjs}`,
@@ -40,6 +42,7 @@ export function describeBench({ machine, load, contenders, ceilings, rows, runs,
     const said = absent ?? `${seconds!.toFixed(1)} s, validation loss ${validationLoss!.toFixed(4)} nats a character`;
     lines.push("", `(d) ${steps} steps of shakespeare_char, ${contender}: ${said}`);
   }
+  if (kernels) lines.push("", describeKernels(kernels));
   if (costCurve) lines.push("", describeCostCurve(costCurve, ceilings));
   return lines.join("\n");
 }

@@ -22,7 +22,13 @@ import {
   type BenchTaskName,
   type SizedTask,
 } from "./bench-tasks";
+import { timeKernels, type KernelRow } from "./bench-kernel";
 import { costCurve, type CostPoint } from "./cost-curve";
+import { median } from "./median";
+
+/** What can be timed: the tasks of training and generation, and kernels. */
+export const benchPartNames = [...benchTaskNames, "kernel"] as const;
+export type BenchPartName = (typeof benchPartNames)[number];
 
 export interface BenchRow {
   task: BenchTaskName;
@@ -61,19 +67,20 @@ export interface BenchReport {
   ceilings: Partial<Record<ContenderName, number>>;
   rows: BenchRow[];
   runs: BenchRun[];
+  kernels?: KernelRow[];
   costCurve?: CostPoint[];
 }
 
 export interface BenchOptions {
   rounds: number;
   contenders?: readonly ContenderName[];
-  tasks?: readonly BenchTaskName[];
+  tasks?: readonly BenchPartName[];
   /** The text of (d). */
   shakespeare?: string;
   /** The whole run of (d), by the fastest contender of each engine. */
   run?: boolean;
   costCurve?: boolean;
-  /** A Python that may have PyTorch. */
+  /** A Python that may have PyTorch and ipykernel. */
   python?: string;
   onProgress?: (text: string) => void;
 }
@@ -86,8 +93,11 @@ const patienceByTask = 8;
  * compare ratios, not seconds. All work on the same tokens, with the same weights to begin with.
  */
 export async function bench(options: BenchOptions): Promise<BenchReport> {
-  const { rounds, tasks = benchTaskNames, python = process.env.WORKBOOK_PYTHON || "python3" } = options;
-  const { contenders = usualContenders(os.availableParallelism()), onProgress = () => undefined } = options;
+  const { rounds, tasks: parts = benchPartNames, python = process.env.WORKBOOK_PYTHON || "python3" } = options;
+  const { onProgress = () => undefined } = options;
+  const tasks = parts.filter((name): name is BenchTaskName => name !== "kernel");
+  const onlyKernels = parts.length > 0 && tasks.length === 0 && !options.costCurve;
+  const contenders = onlyKernels ? [] : (options.contenders ?? usualContenders(os.availableParallelism()));
   const shakespeare = options.shakespeare ?? shakespeareFile;
   const folder = await mkdtemp(path.join(os.tmpdir(), "workbook-bench-"));
   const taking = new Map<ContenderName, Contestant>();
@@ -101,8 +111,8 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
     runs: [],
   };
   try {
-    onProgress("preparing weights and tokens");
-    const sizes = await prepare(folder, existsSync(shakespeare) ? shakespeare : undefined);
+    if (!onlyKernels) onProgress("preparing weights and tokens");
+    const sizes = onlyKernels ? {} : await prepare(folder, existsSync(shakespeare) ? shakespeare : undefined);
     for (const name of contenders) {
       onProgress(`starting ${name}`);
       const contender: Contender = knownContenders[name];
@@ -135,6 +145,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
       if (options.run && name === shakespeareRun.task)
         report.runs = await wholeRuns(task, report.rows, taking, onProgress);
     }
+    if (parts.includes("kernel")) report.kernels = await timeKernels({ rounds, python, onProgress });
     if (options.costCurve) report.costCurve = await costCurve({ taking, onProgress });
   } finally {
     for (const contestant of taking.values()) contestant.stop();
@@ -205,12 +216,6 @@ function summary(task: SizedTask, { seconds, tokensPerSecond }: Measured): Parti
     tokensPerSecond: median(tokensPerSecond),
     ...(task.kind === "pre-training" && { rate: stepOperations(task.model, task.rows, task.columns) / middle }),
   };
-}
-
-/** The middle of the values, or the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2;
 }
 
 async function wholeRuns(

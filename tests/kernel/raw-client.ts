@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
-import { createServer, type AddressInfo } from "node:net";
 import type { Dealer, Request, Subscriber } from "zeromq";
+import { freeConnection as connectionTo } from "../../src/kernel/connection";
 import { address } from "../../src/kernel/sockets";
 import {
   type Channel,
@@ -11,28 +11,7 @@ import {
 } from "../../src/kernel/wire";
 
 /** A connection to ports on the loopback interface that are free now. */
-export async function freeConnection(): Promise<ConnectionInfo> {
-  const servers = Array.from({ length: 5 }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
-    ports.push((server.address() as AddressInfo).port);
-  }
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  const [shell_port, iopub_port, stdin_port, control_port, hb_port] = ports;
-  return {
-    ip: "127.0.0.1",
-    transport: "tcp",
-    signature_scheme: "hmac-sha256",
-    key: randomUUID(),
-    shell_port,
-    iopub_port,
-    stdin_port,
-    control_port,
-    hb_port,
-    kernel_name: "test",
-  };
-}
+export const freeConnection = (): Promise<ConnectionInfo> => connectionTo("test");
 
 /** What came of a request: its reply, and the iopub messages that name it as their parent, in order. */
 export interface Answered {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { bench, median, type BenchReport } from "../../src/workbook/bench";
+import { bench, type BenchReport } from "../../src/workbook/bench";
 import { openblasCore, usualContenders } from "../../src/workbook/bench-contenders";
 import { describeBench } from "../../src/workbook/bench-table";
 import { benchTasks, stepOperations } from "../../src/workbook/bench-tasks";
+import { describeKernels, timeKernels } from "../../src/workbook/bench-kernel";
+import { median } from "../../src/workbook/median";
 import { scales } from "../../src/workbook/scales";
 
 describe("the benchmark", () => {
@@ -33,6 +35,22 @@ describe("the benchmark", () => {
   // A step's windows are whole. An answer has at most 30 tokens; those of the tuned policy, a dozen or so.
   const tokensOf = { "pretraining-step": 24 * 40, "advice-generation": 32 * 25, "policy-gradient-step": 32 * 14 };
   const tolerance = { "pretraining-step": 0.01, "advice-generation": 32 * 5, "policy-gradient-step": 32 * 8 };
+
+  it("times our kernel's start, cells and next life, and says why what is missing does not take part", async () => {
+    const rows = await timeKernels({
+      rounds: 1,
+      kernels: ["ours", "ipykernel"],
+      python: "/no/such/python",
+      onProgress: () => undefined,
+    });
+    const [{ absent, info, firstCell, emptyCell, nextLife }, theirs] = rows;
+    assert.equal(absent, undefined);
+    assert.ok(info! > 0 && firstCell! > info! && emptyCell! > 0 && nextLife! > 0, JSON.stringify(rows));
+    assert.match(theirs.absent!, /no\/such\/python/);
+    const described = describeKernels([rows[0], theirs, { kernel: "tslab", info: 1, firstCell: 2, emptyCell: 0.03 }]);
+    assert.match(described, /tslab +1000 +2000 +30\.0 +–\n/);
+    assert.match(described, /without ipykernel: .*no\/such\/python/);
+  });
 
   it("has the sizes of the course", () => {
     const { model, pretraining, sft, policyGradient } = scales.laptop;
