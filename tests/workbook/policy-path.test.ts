@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TrainingRecord } from "../../src/models/training";
@@ -8,6 +8,7 @@ import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
 import { scales } from "../../src/workbook/scales";
 import type { Stage } from "../../src/workbook/stage";
+import { ppoStage } from "../../src/workbook/stages/ppo";
 import { policyPath, type PathPoint } from "../../src/workbook/stages/policy-path";
 
 // The smallest course that trains: nothing here is about how well.
@@ -85,18 +86,31 @@ describe("a method's path", () => {
     assert.deepEqual(what(part), what(whole.slice(0, crossing + 1)));
   });
 
-  it("goes on where it was stopped, with the same numbers", async () => {
-    const again = (): Stage<TrainingRecord, PathPoint[]> =>
-      policyPath(course(), aligned(0.1), { every: 2, answers: 2, members: 2 });
-    const whole = await again().result();
-    rmSync(path.join(folder, `aligned-path-${again().hash.slice(0, 16)}`), { recursive: true });
-    for (const stop of [1, 2, 4]) {
-      for await (const { step } of again()) if (step === stop) break;
-    }
-    const resumed = await again().result();
-    const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
-    assert.deepEqual(what(resumed), what(whole));
-  });
+  // PPO takes four steps on a batch here, and draws it again when it was stopped among them: from step 4 on.
+  const ppo = (models: Course) => ppoStage(models, { beta: 0.1, steps: 7, epochs: 2, minibatches: 2 });
+  for (const [method, make, every, stops] of [
+    ["policy gradient", aligned(0.1), 2, [1, 2]],
+    ["PPO", ppo, 3, [5]],
+  ] as const) {
+    it(`goes on where it was stopped, with the same numbers: ${method}`, async () => {
+      const again = (): Stage<TrainingRecord, PathPoint[]> =>
+        policyPath(course(), make, { every, answers: 2, members: 2 });
+      const whole = await again().result();
+      const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
+      const work = path.join(folder, "work", artifact, "trainer");
+      rmSync(path.join(folder, artifact), { recursive: true });
+      for (const stop of stops) {
+        for await (const { step } of again()) if (step === stop) break;
+        assert.ok(existsSync(path.join(work, "training.safetensors")), "it must go on, and not begin anew");
+      }
+      const counted = readFileSync(path.join(work, "counts.jsonl"), "utf8").trim().split("\n");
+      const { processorSeconds } = JSON.parse(counted[counted.length - 1]) as PathPoint;
+      const resumed = await again().result();
+      const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
+      assert.deepEqual(what(resumed), what(whole));
+      if (method !== "PPO") assert.ok(resumed[2].processorSeconds > processorSeconds, "the third step is paid for too");
+    });
+  }
 
   it("asks an ensemble, which optimises what it is told to", async () => {
     const models = course();

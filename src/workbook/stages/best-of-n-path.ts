@@ -51,7 +51,7 @@ export interface BestOfNPathOptions {
   pairs?: number;
   /** Answers whose diversity is counted. Default: the scale's for diversity. */
   answers?: number;
-  /** Answers of the SFT model to choose from, a question. n goes from 1 to half of it. Default: 32 times `answers`. */
+  /** Answers of the SFT model to each question, to choose from; n doubles up to half of it. Default: 32 times `answers`. */
   pool?: number;
 }
 
@@ -70,7 +70,7 @@ export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): S
   const rewardModel = models.rewardModel({ pairs });
   return stage<{ step: number }, PathPoint[]>({
     name: "best-of-n-path",
-    what: `best-of-n by a reward model of ${pairs} preferences, for n up to ${size / 2}`,
+    what: `best-of-n by a reward model of ${pairs} preferences, from ${size} answers to each question`,
     options: {
       seed: models.seed,
       answers,
@@ -81,29 +81,39 @@ export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): S
     code: "src/objectives/best-of-n.ts",
     async *run() {
       const judged = await judgedPool(models, await pool.result(), pairs);
+      /** Of the answer chosen, for every n: [n − 1]. */
+      const expected = (of: (answer: JudgedAnswer) => number): number[] => {
+        const curves = judged.map((group) =>
+          expectedBestOfN(
+            group.map(({ proxy }) => proxy),
+            group.map(of),
+          ),
+        );
+        return curves[0].map((_, i) => mean(curves.map((curve) => curve[i])));
+      };
+      const curves = {
+        proxy: expected(({ proxy }) => proxy),
+        gold: expected(({ gold }) => gold.total),
+        harmRate: expected(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
+        junk: expected(({ gold }) => gold.counts.junk),
+        length: expected(({ gold }) => gold.words),
+      };
       const points: PathPoint[] = [];
       for (let n = 1; n <= size / 2; n *= 2) {
-        const expected = (of: (answer: JudgedAnswer) => number): number =>
-          mean(
-            judged.map(
-              (group) =>
-                expectedBestOfN(
-                  group.map(({ proxy }) => proxy),
-                  group.map(of),
-                )[n - 1],
-            ),
-          );
-        const groups = judged.map((group) => bestOfGroups(group, n, answers));
         points.push({
           step: n,
           klPolicyToReference: bestOfNKlBound(n),
-          proxy: expected(({ proxy }) => proxy),
-          gold: expected(({ gold }) => gold.total),
-          harmRate: expected(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
-          junk: expected(({ gold }) => gold.counts.junk),
-          length: expected(({ gold }) => gold.words),
+          proxy: curves.proxy[n - 1],
+          gold: curves.gold[n - 1],
+          harmRate: curves.harmRate[n - 1],
+          junk: curves.junk[n - 1],
+          length: curves.length[n - 1],
           ...(n * answers <= size && {
-            distinctAdvice: mean(groups.map((best) => new Set(best.map(({ advice }) => advice)).size / best.length)),
+            distinctAdvice: mean(
+              judged.map(
+                (group) => new Set(bestOfGroups(group, n, answers).map(({ advice }) => advice)).size / answers,
+              ),
+            ),
           }),
           tokensPerAnswer: n * mean(judged.flatMap((group) => group.map(({ tokens }) => tokens))),
           sampledTokens: 0,
@@ -144,10 +154,9 @@ async function judgedPool(models: Course, pool: number[][][], pairs: number): Pr
   return judged;
 }
 
-/** The best of each of up to `count` disjoint groups of n. */
+/** The best of each of the first `count` groups of n. */
 function bestOfGroups(answers: readonly JudgedAnswer[], n: number, count: number): JudgedAnswer[] {
-  const groups = Math.min(count, Math.floor(answers.length / n));
-  return Array.from({ length: groups }, (_, i) =>
+  return Array.from({ length: count }, (_, i) =>
     answers.slice(i * n, (i + 1) * n).reduce((best, one) => (one.proxy > best.proxy ? one : best)),
   );
 }

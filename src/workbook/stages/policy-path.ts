@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { sequenceLogProbs, type Policy } from "../../models/policy";
@@ -10,6 +10,7 @@ import type { Reward } from "../../rewards/reward";
 import { testPrompts } from "../../world/prompts";
 import { codeVersion } from "../code-version";
 import type { Course, PolicyStageOptions } from "../course";
+import { formatRecord, parseRecords } from "../records";
 import { stage, type Stage } from "../stage";
 
 /** A policy on its way from the reference: what a method has made of it by now, and what that took. */
@@ -68,7 +69,7 @@ export interface PolicyPathOptions {
  *   policyPath(models, (course) => course.aligned({ beta: 0 }), { every: 10 })
  *
  * All points draw with the same random numbers, so that their differences are less noisy than they are. A resumed run
- * continues bit for bit, except for what it counts: a batch that has to be drawn again is counted again.
+ * continues bit for bit; only the processor's seconds of what it has to do again, because no checkpoint had it, differ.
  */
 export function policyPath(
   models: Course,
@@ -82,10 +83,10 @@ export function policyPath(
   checkWholeNumber("policyPath", "answers", answers, 1);
   if (!(until > 0)) throw new RangeError(`policyPath: expected until to be a KL > 0 in nats, got ${until}`);
   const numbers = Array.from({ length: members }, (_, member) => member);
-  const judges = numbers.map((member) => models.proxy({ pairs, member }));
-  const optimised = rule === undefined ? judges[0] : ensembleReward(judges, rule);
-  const spent = { tokens: 0 };
-  const asked = stageOf(models, make, { pairs, reward: counting(optimised, spent) });
+  const rewards = numbers.map((member) => models.proxy({ pairs, member }));
+  const optimised = rule === undefined ? rewards[0] : ensembleReward(rewards, rule);
+  const sampled = { tokens: 0 };
+  const asked = stageOf(models, make, { pairs, reward: counting(optimised, sampled) });
   return stage<TrainingRecord, PathPoint[]>({
     name: `${asked.name}-path`,
     what: `measurements along the way of ${asked.what}`,
@@ -103,49 +104,50 @@ export function policyPath(
     ],
     code: asked.code,
     async *run({ workFolder, signal }) {
-      const file = path.join(workFolder, "path.json");
+      const [file, countsFile] = ["path.json", "counts.jsonl"].map((name) => path.join(workFolder, name));
       const reference = await models.sft().result();
       const policy = reference.clone();
       try {
-        const measure = await measurer(models, { reference, optimised, judges, samplesPerPrompt: answers });
+        const measure = await measurer(models, { reference, optimised, rewards, samplesPerPrompt: answers });
         let points: PathPoint[] = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as PathPoint[]) : [];
-        if (points.length === 0) {
-          const nothing = { step: 0, sampledTokens: 0, trainedTokens: 0, processorSeconds: 0 };
-          points.push({ ...nothing, ...(await measure(policy)) });
-        }
+        const nothing = { step: 0, sampledTokens: 0, trainedTokens: 0, processorSeconds: 0 };
+        if (points.length === 0) points.push({ ...nothing, ...(await measure(policy)) });
         const last = (): PathPoint => points[points.length - 1];
         const arrived = (): boolean => last().klPolicyToReference >= until;
         if (arrived()) return points; // stopped between its last point and its end
-        let seconds = 0;
-        spent.tokens = 0;
+        // What every step has come to, since a stopped run may go on from any of them.
+        const counted = existsSync(countsFile)
+          ? [...parseRecords<Spent>(readFileSync(countsFile, "utf8"), "cut short")]
+          : [];
+        let spent: Spent = nothing;
+        sampled.tokens = 0;
         let clock = process.cpuUsage();
         let latest: TrainingRecord | undefined;
         const add = async (): Promise<void> => {
           if (latest === undefined || last().step === latest.step + 1) return;
-          const { user, system } = process.cpuUsage(clock);
-          seconds += (user + system) / 1e6;
-          points.push({
-            step: latest.step + 1,
-            sampledTokens: spent.tokens,
-            trainedTokens: latest.tokens,
-            processorSeconds: seconds,
-            ...(await measure(policy)),
-          });
+          points.push({ ...nothing, ...spent, trainedTokens: latest.tokens, ...(await measure(policy)) });
           writeFileSync(file, JSON.stringify(points));
-          clock = process.cpuUsage();
         };
         for await (const record of asked.train(policy, reference, { checkpointFolder: workFolder, signal })) {
+          const { user, system } = process.cpuUsage(clock);
           if (latest === undefined) {
             // Where a stopped run goes on is the trainer's to say.
             points = points.filter(({ step }) => step <= record.step);
-            spent.tokens += last().sampledTokens;
-            seconds = last().processorSeconds;
+            spent = counted.filter(({ step }) => step === record.step).at(-1) ?? last();
           }
+          spent = {
+            step: record.step + 1,
+            sampledTokens: spent.sampledTokens + sampled.tokens,
+            processorSeconds: spent.processorSeconds + (user + system) / 1e6,
+          };
+          sampled.tokens = 0;
+          appendFileSync(countsFile, formatRecord(spent));
           latest = record;
           // Before the record is handed on: whoever takes it may not come back.
-          if ((record.step + 1) % every === 0) await add();
+          if (spent.step % every === 0) await add();
           yield record;
           if (arrived()) return points;
+          clock = process.cpuUsage();
         }
         await add();
         return points;
@@ -180,11 +182,14 @@ function stageOf(
 }
 
 const counting =
-  (reward: Reward, spent: { tokens: number }): Reward =>
+  (reward: Reward, sampled: { tokens: number }): Reward =>
   async (examples) => {
-    spent.tokens += examples.reduce((sum, { response }) => sum + response.length, 0);
+    sampled.tokens += examples.reduce((sum, { response }) => sum + response.length, 0);
     return reward(examples);
   };
+
+/** What the path has come to after so many steps. */
+type Spent = Pick<PathPoint, "step" | "sampledTokens" | "processorSeconds">;
 
 /** Everything of a point that is measured on the policy. */
 type Measured = Omit<PathPoint, "step" | "sampledTokens" | "trainedTokens" | "processorSeconds">;
@@ -194,9 +199,9 @@ async function measurer(
   {
     reference,
     optimised,
-    judges,
+    rewards,
     samplesPerPrompt,
-  }: { reference: Policy; optimised: Reward; judges: Reward[]; samplesPerPrompt: number },
+  }: { reference: Policy; optimised: Reward; rewards: Reward[]; samplesPerPrompt: number },
 ): Promise<(policy: Policy) => Promise<Measured>> {
   const { validation } = await models.preferences();
   const heldOut = validation.slice(0, heldOutPairs).map((pair) => models.preferencePair(pair));
@@ -227,9 +232,9 @@ async function measurer(
       distinctAdvice: metrics.distinctAdvice,
       heldOutAccuracy: mean(right),
       tokensPerAnswer: mean(drawn.map(({ response }) => response.length)),
-      ...(judges.length > 1 && {
-        disagreement: mean((await ensembleScores(judges, drawn)).standardDeviation),
-        otherMembers: mean((await Promise.all(judges.slice(1).map((judge) => judge(drawn)))).map(mean)),
+      ...(rewards.length > 1 && {
+        disagreement: mean((await ensembleScores(rewards, drawn)).standardDeviation),
+        otherMembers: mean((await Promise.all(rewards.slice(1).map((reward) => reward(drawn)))).map(mean)),
       }),
     };
   };
