@@ -4,7 +4,7 @@ import type { PreferenceRecord } from "../text/preferences";
 import type { AnnotatedPair, Comparison } from "../world/annotators";
 import { principle, type Principle } from "../world/constitution";
 import { goldReward } from "../world/gold-reward";
-import { judgedPreference, verdictOf, type JudgeQuestion } from "../world/judge";
+import { averageLogOdds, judgedPreference, likelier, verdictOf, type JudgeQuestion } from "../world/judge";
 import { advicePrompts } from "../world/prompts";
 import { askJudgeBothOrders } from "./judge-model";
 
@@ -79,29 +79,31 @@ export interface JudgedPair extends Omit<AnnotatedPair, "flipped"> {
 
 /** Log-odds that a is better: by the question as it stands, or averaged over both orders, which takes out the position bias. */
 export function logOddsOfA({ inOrder, swapped }: JudgedComparison, orders: "one" | "both"): number {
-  return orders === "one" ? inOrder : (inOrder - swapped) / 2;
+  return orders === "one" ? inOrder : averageLogOdds(inOrder, swapped);
 }
 
-/** Labels each comparison with its likelier answer (a, where both are equally likely). */
+/** Labels each comparison with its likelier answer. */
 export function judgedPairs(judged: readonly JudgedComparison[], orders: "one" | "both"): JudgedPair[] {
   return judged.map((comparison) => {
-    const { promptId, a, b } = comparison;
-    const prompt = advicePrompts()[promptId];
-    const { logProbA, logProbB } = verdictOf(logOddsOfA(comparison, orders));
-    const gold = { a: goldReward(prompt.topic, a).total, b: goldReward(prompt.topic, b).total };
+    const prompt = advicePrompts()[comparison.promptId];
+    const { chosen, rejected, confidence } = likelier(verdictOf(logOddsOfA(comparison, orders)), comparison);
     return {
-      promptId,
+      promptId: comparison.promptId,
       prompt: prompt.text,
-      ...(logProbA >= logProbB
-        ? { chosen: a, rejected: b, goldChosen: gold.a, goldRejected: gold.b }
-        : { chosen: b, rejected: a, goldChosen: gold.b, goldRejected: gold.a }),
-      probability: Math.exp(Math.max(logProbA, logProbB)),
+      chosen,
+      rejected,
+      goldChosen: goldReward(prompt.topic, chosen).total,
+      goldRejected: goldReward(prompt.topic, rejected).total,
+      probability: confidence,
       principle: comparison.principle,
     };
   });
 }
 
-/** The same as a preference record: who judged, by which principle, how sure. */
+/**
+ * The same as a preference record: who judged, by which principle, how sure. `judge` is the name it goes by there; say in it
+ * or in `source` what else a reader has to know, that it was asked in one order, say.
+ */
 export function judgedRecord(
   comparison: JudgedComparison,
   { judge, orders, source }: { judge: string; orders: "one" | "both"; source?: string },

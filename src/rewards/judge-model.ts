@@ -53,7 +53,7 @@ export function judgeTokens(vocabulary: Vocabulary, question: JudgeQuestion): Ju
     const room = ends[part] - places[part];
     if (ids.length > room) {
       throw new RangeError(
-        `judgeTokens: the part "${part}" has ${ids.length} tokens, and the judge has room for ${room}`,
+        `judgeTokens: the part "${part}" has ${ids.length} tokens, and the judge has room for ${room}; shorten it`,
       );
     }
     ids.forEach((id, i) => {
@@ -68,19 +68,19 @@ export function judgeTokens(vocabulary: Vocabulary, question: JudgeQuestion): Ju
  * An untaught judge from a policy over the advice world's vocabulary: its blocks, and its embeddings of the words it knows.
  * New words start at random (deviation 0.02, as in `Gpt.initialise`). Each stretch of an option starts from the
  * positions behind a question, where the policy read answers, and the two are told apart by ± one random direction of
- * deviation `apart` (default 0.2).
+ * deviation 0.2; the answer's starts from the positions behind the judge's question, as far as the policy has any.
  */
-export async function judgeFromPolicy(
-  policy: Policy,
-  vocabulary: Vocabulary,
-  rng: Random,
-  { apart = 0.2 }: { apart?: number } = {},
-): Promise<Policy> {
-  const { width, context, layers, heads } = policy.gpt.config;
+export async function judgeFromPolicy(policy: Policy, vocabulary: Vocabulary, rng: Random): Promise<Policy> {
+  const { width, context, layers, heads, vocabularySize } = policy.gpt.config;
+  if (vocabulary.size !== vocabularySize) {
+    throw new RangeError(
+      `judgeFromPolicy: the policy has ${vocabularySize} tokens and the vocabulary ${vocabulary.size}; give its own`,
+    );
+  }
   const words = judgeVocabulary();
   const gpt = Gpt.initialise({ vocabularySize: words.size, context: places.end, width, layers, heads }, rng);
   const direction = rng.child("options apart");
-  const segment = Array.from({ length: width }, () => apart * direction.normal());
+  const segment = Array.from({ length: width }, () => 0.2 * direction.normal());
   for (const [name, parameter] of gpt.parameters) {
     const known = policy.gpt.parameters.get(name)!;
     if (name !== "token-embedding" && name !== "position-embedding") {
@@ -113,8 +113,8 @@ export async function judgeFromPolicy(
 }
 
 /**
- * Log-odds of the letters and the loss of a batch: logits [B, V] of the token after "the answer is:", right [B] int32 the
- * ids of the right letters, letters the ids of "(A)" and "(B)".
+ * The loss of a batch of questions, and how they are answered: logits [B, V] of the token after "the answer is:", right [B]
+ * int32 the ids of the right letters, letters the ids of "(A)" and "(B)".
  *
  * loss = −mean log π(right letter | question), over the whole vocabulary. Metrics: `letterMass` = mean π(A) + π(B);
  * `accuracy` = share of questions whose right letter is the likelier; `firstShare` = share where (A) is.
@@ -180,7 +180,10 @@ export function judgeLogits(judge: Policy, batch: readonly JudgeTokens[]): tf.Te
 
 export interface JudgeTrainingOptions extends TrainingOptions {
   judge: Policy;
-  /** The lessons of a step; called with the step and its stream, for several steps at once (see `batchSize`). */
+  /**
+   * Draws a lesson for a step from the stream of those drawn together (see `batchSize`), `batchSize` times a step. The last
+   * of them may be for steps that are not taken any more.
+   */
   lesson(step: number, rng: Random): JudgeLesson;
   /** Questions a step. Four steps' lessons are drawn together and sorted by length, so that a batch is little padding. */
   batchSize: number;
@@ -255,6 +258,7 @@ export async function askJudge(
   questions: readonly JudgeQuestion[],
   batchSize = 64,
 ): Promise<JudgeAnswer[]> {
+  checkWholeNumber("askJudge", "batchSize", batchSize, 1);
   const vocabulary = judgeVocabulary();
   const letters = letterIds(vocabulary);
   const read = questions.map((question) => judgeTokens(vocabulary, question));

@@ -1,4 +1,5 @@
 import type { Random } from "../tensors/random";
+import { SPECIAL_TOKENS } from "../text/vocabulary";
 import { ATTRIBUTES, CONSTITUTION, type Principle } from "./constitution";
 import { demonstrationAnswer, MAX_ANSWER_TOKENS } from "./demonstrations";
 import { goldReward } from "./gold-reward";
@@ -85,7 +86,7 @@ export function judgeLesson(options: LessonOptions): JudgeLesson {
 }
 
 /**
- * The lesson of a judge whose training is over by the share `progress`, in [0, 1): answers of one clause at first (.36), then
+ * The lesson of a judge whose training is over by the share `progress`, from 0 to 1: answers of one clause at first (.36), then
  * of two (.24), then whole ones, .4 of them demonstrations. Every difference is at least 0.3.
  */
 export function judgeCurriculum(options: { progress: number; rng: Random; firstShare?: number }): JudgeLesson {
@@ -101,7 +102,10 @@ export function judgeCurriculum(options: { progress: number; rng: Random; firstS
   });
 }
 
-/** How often a principle is taught: attributes alike, however many wordings each has, and worth, made of all others, more. */
+/**
+ * How often a principle is taught. Attributes alike, however many wordings each has, but for two that count twice:
+ * helpfulness, by its two wordings, and worth, which is made of all others.
+ */
 function weightOf({ attribute }: Principle): number {
   if (attribute === "harmlessness") return 1 / 3;
   if (attribute === "honesty") return 1 / 2;
@@ -110,8 +114,8 @@ function weightOf({ attribute }: Principle): number {
 
 /**
  * An answer in which everything that a principle can judge occurs often: 1 … `clauses` clauses, each safe and on the topic
- * (.45 to .5), useless, harmful (.15 each), of any topic (.12) or said before (.15); openers and closers none to two; and in
- * a fifth of the answers a word or two dropped, replaced or exchanged with its neighbour.
+ * (about half), useless, harmful, of any topic or said before (about a seventh each); openers and closers none to two; and
+ * in a fifth of the answers, an eighth of the short ones, a word or two dropped, replaced or exchanged with its neighbour.
  */
 export function richAnswer(topic: Topic, clauses: number, rng: Random): string {
   for (;;) {
@@ -150,6 +154,6 @@ function disturb(words: string[], rng: Random): void {
   const at = rng.integer(words.length);
   const how = rng.integer(3);
   if (how === 0 && words.length > 2) words.splice(at, 1);
-  else if (how === 1) words[at] = rng.choose(adviceVocabulary().tokens.slice(4));
+  else if (how === 1) words[at] = rng.choose(adviceVocabulary().tokens.slice(SPECIAL_TOKENS.length));
   else if (at > 0) [words[at - 1], words[at]] = [words[at], words[at - 1]];
 }

@@ -1,5 +1,5 @@
 import type { Message, PreferenceRecord } from "../text/preferences";
-import { Vocabulary } from "../text/vocabulary";
+import { SPECIAL_TOKENS, Vocabulary } from "../text/vocabulary";
 import { CONSTITUTION, type Principle } from "./constitution";
 import { adviceVocabulary } from "./grammar";
 
@@ -48,13 +48,27 @@ export interface JudgePrompt {
   answer: string;
 }
 
-/** The question's text in its parts. `<user>` and `<bot>` say who speaks, and `<eos>` ends what the assistant said. */
+/** Words by which the form is read. One in an answer could end it, or pass for the other option. */
+const formWords: readonly string[] = [...SPECIAL_TOKENS, ...LETTERS, OPTIONS];
+
+/**
+ * The question's text in its parts. `<user>` and `<bot>` say who speaks, and `<eos>` ends what the assistant said. Nobody
+ * else may say a word of the form: that is a RangeError.
+ */
 export function judgePromptParts({ conversation, principle, a, b }: JudgeQuestion): JudgePrompt {
   const last = conversation.at(-1);
   if (last?.role !== "user") {
     throw new TypeError(
       `judgePromptParts: expected the conversation to end with a user message, got ${last?.role ?? "no message"}`,
     );
+  }
+  for (const text of [...conversation.map(({ content }) => content), a, b]) {
+    const word = text.split(/\s+/).find((one) => formWords.includes(one));
+    if (word !== undefined) {
+      throw new RangeError(
+        `judgePromptParts: "${word}" in "${text}" belongs to the question's form; leave it out of what people say`,
+      );
+    }
   }
   const said = conversation.map(({ role, content }, i) => {
     if (role === "user") return `<user> ${content}`;
@@ -83,7 +97,7 @@ let vocabulary: Vocabulary | undefined;
 export function judgeVocabulary(): Vocabulary {
   const words = (text: string): string[] => text.split(" ");
   return (vocabulary ??= Vocabulary.words([
-    ...adviceVocabulary().tokens.slice(Vocabulary.words([]).size),
+    ...adviceVocabulary().tokens.slice(SPECIAL_TOKENS.length),
     ...CONSTITUTION.flatMap(({ text }) => words(text)),
     ...[OPTIONS, ANSWER, ...LETTERS].flatMap(words),
   ]));
@@ -99,7 +113,12 @@ export function judgeVocabulary(): Vocabulary {
  * and cancels exactly.
  */
 export function averageOfOrders(inOrder: Verdict, swapped: Verdict): Verdict {
-  return verdictOf((inOrder.logProbA - inOrder.logProbB - (swapped.logProbA - swapped.logProbB)) / 2);
+  return verdictOf(averageLogOdds(inOrder.logProbA - inOrder.logProbB, swapped.logProbA - swapped.logProbB));
+}
+
+/** The same of log-odds: those of (A) in each order, and what comes of them for answer a. */
+export function averageLogOdds(inOrder: number, swapped: number): number {
+  return (inOrder - swapped) / 2;
 }
 
 /** The verdict whose log-odds of (A) are `logit`. */
@@ -107,19 +126,25 @@ export function verdictOf(logit: number): Verdict {
   return { logProbA: logSigmoid(logit), logProbB: logSigmoid(-logit) };
 }
 
-/**
- * The preference record that a verdict makes: the likelier answer is chosen (a, where both are equally likely), the judge's
- * probability for it is the confidence, and the principle's id is kept.
- */
-export function judgedPreference(
-  { conversation, principle, a, b }: JudgeQuestion,
+/** The likelier answer (a, where both are equally likely), and the judge's probability for it. */
+export function likelier(
   { logProbA, logProbB }: Verdict,
+  { a, b }: { a: string; b: string },
+): { chosen: string; rejected: string; confidence: number } {
+  const [chosen, rejected] = logProbA >= logProbB ? [a, b] : [b, a];
+  return { chosen, rejected, confidence: Math.exp(Math.max(logProbA, logProbB)) };
+}
+
+/** The preference record that a verdict makes: what was chosen, and who judged it, by which principle, how sure. */
+export function judgedPreference(
+  question: JudgeQuestion,
+  verdict: Verdict,
   { judge, source }: { judge: string; source?: string },
 ): PreferenceRecord {
-  const [chosen, rejected] = logProbA >= logProbB ? [a, b] : [b, a];
-  const confidence = Math.exp(Math.max(logProbA, logProbB));
-  const provenance = { judge, principle: principle.id, confidence, ...(source === undefined ? {} : { source }) };
-  return { prompt: [...conversation], chosen, rejected, provenance };
+  const { chosen, rejected, confidence } = likelier(verdict, question);
+  const { id } = question.principle;
+  const provenance = { judge, principle: id, confidence, ...(source === undefined ? {} : { source }) };
+  return { prompt: [...question.conversation], chosen, rejected, provenance };
 }
 
 /** log(1 / (1 + e^−x)), exact for large |x|. */

@@ -24,24 +24,11 @@ import { judgeLesson } from "../../src/world/judge-lessons";
 import { assertResumes, trained, type Trainee } from "../models/resume";
 import { temporaryFolder } from "../models/tiny";
 import { assertClose } from "../objectives/tabular";
+import { smallJudge, smallSizes } from "./small-judge";
 
 const advice = adviceVocabulary();
 const words = judgeVocabulary();
 const letters = [words.idOf("(A)")!, words.idOf("(B)")!] as const;
-const sizes = { vocabularySize: advice.size, context: 48, width: 16, layers: 1, heads: 2 };
-
-/** An untaught judge whose weights are large enough that its letters differ. */
-async function judgeOf(seed: number, deviation = 0.3): Promise<Policy> {
-  const base = new Policy(Gpt.initialise(sizes, Random.fromSeed(seed)), 30);
-  const judge = await judgeFromPolicy(base, advice, Random.fromSeed(seed).child("judge"));
-  base.dispose();
-  const noise = Random.fromSeed(seed).child("noise");
-  for (const parameter of judge.gpt.parameters.values()) {
-    const values = Float32Array.from({ length: parameter.size }, () => deviation * noise.normal());
-    tf.tidy(() => parameter.assign(parameter.add(tf.tensor(values, parameter.shape))));
-  }
-  return judge;
-}
 
 const questions: JudgeQuestion[] = CONSTITUTION.map((each, i) => {
   const rng = Random.fromSeed(5).child(String(i));
@@ -74,7 +61,7 @@ describe("the judge", () => {
   });
 
   it("starts from a policy's blocks and from its embeddings of the words it knows", async () => {
-    const base = new Policy(Gpt.initialise(sizes, Random.fromSeed(7)), 30);
+    const base = new Policy(Gpt.initialise(smallSizes, Random.fromSeed(7)), 30);
     const judge = await judgeFromPolicy(base, advice, Random.fromSeed(8));
     const [of, to] = [base.gpt.parameters, judge.gpt.parameters];
     const row = (parameter: tf.Variable, i: number) => Array.from(parameter.dataSync().slice(16 * i, 16 * (i + 1)));
@@ -95,7 +82,7 @@ describe("the judge", () => {
   });
 
   it("answers by the log-softmax over the two letters, each question as if it were asked alone", async () => {
-    const judge = await judgeOf(1);
+    const judge = await smallJudge(1);
     const answers = await askJudge(judge, questions, 5);
     for (const [i, question] of questions.entries()) {
       const { tokens, positions } = judgeTokens(words, question);
@@ -122,7 +109,7 @@ describe("the judge", () => {
   });
 
   it("asked in both orders, turns its answer round with the options", async () => {
-    const judge = await judgeOf(2);
+    const judge = await smallJudge(2);
     const exchanged = questions.map((question) => ({ ...question, a: question.b, b: question.a }));
     const [one, other] = [await askJudgeBothOrders(judge, questions), await askJudgeBothOrders(judge, exchanged)];
     one.forEach(({ averaged, inOrder, swapped }, i) => {
@@ -168,7 +155,7 @@ describe("the judge", () => {
   describe("trainJudge", () => {
     let start: Policy;
     before(async () => {
-      start = await judgeOf(3, 0.05);
+      start = await smallJudge(3, 0.05);
       tensors = tf.memory().numTensors;
     });
     after(() => start.dispose());
@@ -227,8 +214,18 @@ describe("the judge", () => {
     });
   });
 
-  it("refuses tokens that are not its own", async () => {
-    const judge = await judgeOf(4);
+  it("refuses tokens that are not its own, another model's vocabulary, and batches of none", async () => {
+    const base = new Policy(Gpt.initialise(smallSizes, Random.fromSeed(7)), 30);
+    await assert.rejects(
+      judgeFromPolicy(base, words, Random.fromSeed(8)),
+      new RegExp(`the policy has ${advice.size} tokens and the vocabulary ${words.size}; give its own`),
+    );
+    base.dispose();
+    const judge = await smallJudge(4);
+    for (const size of [0, NaN]) {
+      await assert.rejects(askJudge(judge, questions, size), /askJudge: expected batchSize to be an integer ≥ 1, got/);
+    }
+    assert.deepEqual(await askJudge(judge, []), []);
     const wrong = { tokens: [2, words.size], positions: [0, 1] };
     assert.throws(() => tf.tidy(() => judgeLogits(judge, [wrong])), /question 0: token 1 is \d+, expected an integer/);
     judge.dispose();

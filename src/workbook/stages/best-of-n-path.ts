@@ -89,7 +89,7 @@ export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): S
             group.map(of),
           ),
         );
-        return curves[0].map((_, i) => mean(curves.map((curve) => curve[i])));
+        return Array.from(curves[0], (_, i) => mean(curves.map((curve) => curve[i])));
       };
       const curves = {
         proxy: expected(({ proxy }) => proxy),

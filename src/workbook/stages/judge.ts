@@ -2,7 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { loadPolicy, saveModel } from "../../models/checkpoint";
 import type { Policy } from "../../models/policy";
-import type { TrainingRecord } from "../../models/training";
+import { checkWholeNumber, type TrainingRecord } from "../../models/training";
 import { judgeComparisons, judgedPairs, type JudgedComparison } from "../../rewards/ai-feedback";
 import { judgeFromPolicy, trainJudge } from "../../rewards/judge-model";
 import { CONSTITUTION, principle } from "../../world/constitution";
@@ -70,7 +70,10 @@ export interface AiFeedback extends JudgeStageOptions {
   principles?: readonly string[];
   /** Ask with `a` as option (A) only, or in both orders, averaged; default "both". */
   orders?: "one" | "both";
-  /** How many pairs it labels, the first of `answerPairs` that differ. Default: the scale's for a reward model. */
+  /**
+   * How many pairs it labels: the first of `answerPairs` that differ, without those kept for measuring. Default: the scale's
+   * for a reward model.
+   */
   pairs?: number;
 }
 
@@ -80,6 +83,10 @@ export function judgingStage(
   { principles = CONSTITUTION.map(({ id }) => id), firstShare, pairs }: Omit<AiFeedback, "orders"> = {},
 ): Stage<{ step: number; judged: number }, JudgedComparison[]> {
   const count = pairs ?? models.sizes.rewardPairs;
+  checkWholeNumber("judgingStage", "pairs", count, 1);
+  if (principles.length === 0) {
+    throw new RangeError("judgingStage: expected at least one principle, got none; leave them out to ask by all");
+  }
   const asked = principles.map(principle);
   return models.once(`judging ${count} ${principles} ${firstShare}`, () => {
     const [judge, source] = [judgeStage(models, { firstShare }), models.answerPairs()];
@@ -91,7 +98,15 @@ export function judgingStage(
       code: "src/rewards/ai-feedback.ts",
       async *run() {
         const policy = await judge.result();
-        const comparisons = (await source.result()).filter(({ a, b }) => a !== b).slice(0, count);
+        // As in `Course.preferences`: the last of those that differ are kept for measuring.
+        const training = (await source.result()).filter(({ a, b }) => a !== b).slice(0, -models.sizes.validation);
+        if (training.length < count) {
+          throw new RangeError(
+            `judgingStage: there are ${training.length} pairs to label beside those kept for measuring, and ${count} ` +
+              `were asked for; ask for fewer`,
+          );
+        }
+        const comparisons = training.slice(0, count);
         const rng = models.rng.child("AI judge");
         const judged: JudgedComparison[] = [];
         const chunk = 256;
@@ -116,14 +131,14 @@ export function judgingStage(
 export function aiLabels(models: Course, { orders = "both", ...asked }: AiFeedback = {}): Labels {
   const judging = judgingStage(models, asked);
   return {
-    what: `the AI judge's, ${asked.principles?.join(", ") ?? "by all principles"}`,
+    what: `the AI judge's by ${asked.principles?.join(", ") ?? "all principles"}, order of options: ${orders}`,
     asked: { orders },
     inputs: [judging],
     async pairs(count) {
       const judged = await judging.result();
       if (judged.length < count) {
         throw new RangeError(
-          `aiLabels: the judge labelled ${judged.length} pairs, expected ${count}; ask for more pairs`,
+          `aiLabels: the judge labelled ${judged.length} pairs, and ${count} are asked for: aiLabels(…, { pairs: ${count} })`,
         );
       }
       return judgedPairs(judged, orders);

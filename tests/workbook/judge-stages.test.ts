@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { TrainingRecord } from "../../src/models/training";
+import { askJudge } from "../../src/rewards/judge-model";
+import { judgeQuestion } from "../../src/rewards/ai-feedback";
+import { chooseBackend } from "../../src/tensors/backend";
+import { Course } from "../../src/workbook/course";
+import { scales } from "../../src/workbook/scales";
+import { aiLabels, judgeStage, judgingStage } from "../../src/workbook/stages/judge";
+import { CONSTITUTION, principle } from "../../src/world/constitution";
+
+// The smallest course that trains: nothing here is about how well.
+const sizes = {
+  ...scales.quick,
+  model: { context: 48, width: 8, layers: 1, heads: 1 },
+  pretraining: { ...scales.quick.pretraining, steps: 2 },
+  documents: 40,
+  demonstrations: 20,
+  sft: { ...scales.quick.sft, steps: 2 },
+  comparisons: 40,
+  validation: 15,
+  rewardModels: [{ pairs: 20, steps: 2 }],
+  rewardPairs: 20,
+  judge: { steps: 6, batchSize: 4 },
+};
+const course = (): Course => new Course(1, sizes);
+
+describe("the course's AI judge", () => {
+  let folder: string;
+  const cache = process.env.WORKBOOK_CACHE;
+  before(async () => {
+    await chooseBackend({ backend: "wasm" });
+    folder = mkdtempSync(path.join(tmpdir(), "judge-stages-"));
+    process.env.WORKBOOK_CACHE = folder;
+  });
+  after(() => {
+    rmSync(folder, { recursive: true, force: true });
+    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
+    else process.env.WORKBOOK_CACHE = cache;
+  });
+
+  it("is trained once, kept, and says the same when it is loaded", async () => {
+    const models = course();
+    const records: TrainingRecord[] = [];
+    for await (const record of judgeStage(models)) records.push(record);
+    assert.deepEqual(
+      records.map(({ step }) => step),
+      [0, 1, 2, 3, 4, 5],
+    );
+    assert.equal(
+      judgeStage(models),
+      judgeStage(models, { firstShare: 0.65 }),
+      "0.65 is the default; one object a judge",
+    );
+    const question = judgeQuestion({ promptId: 0, a: "eat less sugar .", b: "skip every meal ." }, principle("brief"));
+    const ask = async (of: Course) => askJudge(await judgeStage(of).result(), [question]);
+    assert.deepEqual(await ask(course()), await ask(models));
+    const evenHanded = judgeStage(models, { firstShare: 0.5 });
+    assert.notEqual(evenHanded.hash, judgeStage(models).hash);
+    assert.notDeepEqual(await askJudge(await evenHanded.result(), [question]), await ask(models));
+  });
+
+  it("labels the first of the pairs that annotators label, and none of those kept for measuring", async () => {
+    const models = course();
+    const { training } = await models.preferences();
+    const most = training.length;
+    assert.ok(most >= sizes.rewardPairs && most < sizes.comparisons - sizes.validation + 1, String(most));
+    const said = await judgingStage(models, { pairs: most }).result();
+    const which = (pairs: readonly { promptId: number }[], one: string, other: string): unknown =>
+      pairs.map((pair) => {
+        const texts = pair as unknown as Record<string, string>;
+        return [pair.promptId, ...[texts[one], texts[other]].sort()];
+      });
+    assert.deepEqual(which(said, "a", "b"), which(training, "chosen", "rejected"));
+    assert.ok(said.every((each) => CONSTITUTION.some(({ id }) => id === each.principle)));
+    assert.deepEqual(await judgingStage(course(), { pairs: most }).result(), said, "kept, and read again");
+    const usual = await judgingStage(models).result();
+    assert.equal(usual.length, sizes.rewardPairs, "the scale's number");
+    usual.forEach((each, i) => {
+      assert.deepEqual([each.promptId, each.a, each.principle], [said[i].promptId, said[i].a, said[i].principle]);
+      assert.ok(Math.abs(each.inOrder - said[i].inOrder) < 1e-4, "in a batch of others: float32");
+    });
+    await assert.rejects(
+      judgingStage(models, { pairs: most + 1 }).result(),
+      new RegExp(`there are ${most} pairs to label beside those kept for measuring, and ${most + 1} were asked for`),
+    );
+    assert.throws(() => judgingStage(models, { pairs: 0 }), /pairs to be an integer ≥ 1, got 0/);
+    assert.throws(() => judgingStage(models, { principles: [] }), /at least one principle, got none; leave them out/);
+    assert.throws(() => judgingStage(models, { principles: ["kind"] }), /unknown id "kind"/);
+  });
+
+  it("is another artifact for other principles, another judge, another number", () => {
+    const models = course();
+    const asked = [{}, { principles: ["brief"] }, { firstShare: 0.5 }, { pairs: 19 }];
+    assert.equal(new Set(asked.map((each) => judgingStage(models, each).hash)).size, asked.length);
+    assert.equal(
+      judgingStage(models, { principles: CONSTITUTION.map(({ id }) => id) }).hash,
+      judgingStage(models).hash,
+    );
+  });
+
+  it("stands in for annotators: a reward model's manifest says whose labels it was fitted to", async () => {
+    const models = course();
+    const labels = aiLabels(models, { principles: ["brief", "polite"] });
+    const pairs = await labels.pairs(20);
+    const judged = await judgingStage(models, { principles: ["brief", "polite"] }).result();
+    pairs.forEach(({ chosen }, i) => {
+      const { a, b, inOrder, swapped } = judged[i];
+      assert.equal(chosen, inOrder - swapped >= 0 ? a : b, "both orders unless told");
+    });
+    const inOneOrder = await aiLabels(models, { principles: ["brief", "polite"], orders: "one" }).pairs(20);
+    inOneOrder.forEach(({ chosen }, i) => assert.equal(chosen, judged[i].inOrder >= 0 ? judged[i].a : judged[i].b));
+    await assert.rejects(labels.pairs(21), /labelled 20 pairs, and 21 are asked for: aiLabels\(…, \{ pairs: 21 \}\)/);
+    const stage = models.rewardModel({ labels });
+    await stage.result();
+    const artifact = readdirSync(folder).find((name) => name === `reward-model-${stage.hash.slice(0, 16)}`)!;
+    const manifest = JSON.parse(readFileSync(path.join(folder, artifact, "manifest.json"), "utf8")) as {
+      what: string;
+      key: { options: { orders?: string }; inputs: string[] };
+    };
+    assert.match(manifest.what, /20 preferences, the AI judge's by brief, polite, order of options: both$/);
+    assert.equal(manifest.key.options.orders, "both");
+    assert.ok(manifest.key.inputs.includes(judgingStage(models, { principles: ["brief", "polite"] }).hash));
+    assert.match(aiLabels(models).what, /by all principles/);
+    const others = [{}, { orders: "one" as const }, { principles: ["brief"] }, { firstShare: 0.5 }];
+    const hashes = others.map((asked) => models.rewardModel({ labels: aiLabels(models, asked) }).hash);
+    assert.equal(new Set([...hashes, stage.hash, models.rewardModel().hash]).size, others.length + 2);
+  });
+});
