@@ -5,14 +5,8 @@ import { brainLoss, type BrainBatch } from "../../src/objectives/brain";
 import { dpgLoss } from "../../src/objectives/dpg";
 import { dpoLoss } from "../../src/objectives/dpo";
 import { estimatePartition } from "../../src/objectives/target";
-import {
-  klTargetToPolicy,
-  matchingCase,
-  selfNormalisedKl,
-  smallSpace,
-  tuples,
-  type MatchingCase,
-} from "./matching-cases";
+import { klTargetToPolicy, matchingCase, selfNormalisedKl, smallSpace, type MatchingCase } from "./matching-cases";
+import { tuplesOf } from "./tuples";
 import { assertClose, coefficientsOf, onEveryBackend, valueOf } from "./tabular";
 
 // B of oracles.md.
@@ -21,7 +15,7 @@ const differences = 2e-5;
 
 /** All n-tuples of responses as the prompts of one batch, with their probabilities under q'. */
 function allTuples(it: MatchingCase, n: number, q = it.proposal) {
-  const drawn = tuples(q.length, n);
+  const drawn = tuplesOf(q.length, n);
   const at = (values: Float64Array): Float64Array => Float64Array.from(drawn.flat(), (y) => values[y]);
   return {
     drawn,

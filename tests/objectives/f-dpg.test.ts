@@ -11,7 +11,8 @@ import {
 } from "../../src/evaluation/exact";
 import { dpgLoss } from "../../src/objectives/dpg";
 import { divergenceNames, fDpgLoss, type DivergenceName, type FDpgBatch } from "../../src/objectives/f-dpg";
-import { matchingCase, smallSpace, tuples, type MatchingCase } from "./matching-cases";
+import { matchingCase, smallSpace, type MatchingCase } from "./matching-cases";
+import { tuplesOf } from "./tuples";
 import { assertClose, coefficientsOf, onEveryBackend, valueOf } from "./tabular";
 
 // B of oracles.md; weights up to 30 times the mean.
@@ -33,7 +34,7 @@ type Change = Partial<Omit<FDpgBatch, "logProbs" | "divergence">>;
 
 /** All pairs of responses as one batch, n = 2, and the probability of each pair under q: any expectation is a sum. */
 function pairsOf(it: MatchingCase, q: Float64Array) {
-  const pairs = tuples(q.length, 2);
+  const pairs = tuplesOf(q.length, 2);
   const rows = pairs.flat();
   const at = (values: Float64Array): Float64Array => Float64Array.from(rows, (y) => values[y]);
   const batch = (divergence: DivergenceName) => ({

@@ -44,13 +44,6 @@ export const klTargetToPolicy =
   (logits: ArrayLike<number>): number =>
     klDivergence(target, responseLogProbs(over, logits));
 
-/** All n-tuples of N outcomes. */
-export function tuples(N: number, n: number): number[][] {
-  return Array.from({ length: N ** n }, (_, code) =>
-    Array.from({ length: n }, (_, i) => Math.floor(code / N ** i) % N),
-  );
-}
-
 /** KL(alpha‖beta) of the choices that target and policy make among the drawn outcomes. */
 export function selfNormalisedKl(
   drawn: readonly number[],
