@@ -34,6 +34,7 @@ const softNotice = 700;
 const endPatience = 1000;
 
 export class ChildProcess implements Child {
+  /** Resolves when the first process takes requests; rejects when none could be started. */
   readonly ready: Promise<void>;
   private readonly options: Required<Omit<ChildProcessOptions, "env">> & { env?: NodeJS.ProcessEnv };
   private readonly messageListeners = new Set<(message: ToParent) => void>();

@@ -55,9 +55,4 @@ export class ChildRequests {
     this.open.clear();
     for (const resolve of resolves) resolve({ failure });
   }
-
-  /** There is a child again. */
-  revive(): void {
-    this.gone = undefined;
-  }
 }

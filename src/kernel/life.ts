@@ -47,7 +47,7 @@ export class Life {
   ended: LifeEnd | undefined;
   private readonly process: Process;
   private readonly control: Duplex;
-  private readonly unsent: ToChild[] = [];
+  private unsent: ToChild[] = [];
   private tail = "";
   private inReport = false;
 
@@ -90,9 +90,10 @@ export class Life {
 
   /** Takes back cells that it was not yet given. */
   unsend(): Extract<ToChild, { type: "execute" }>[] {
-    const cells = this.unsent.filter((message) => message.type === "execute");
-    this.unsent.length = 0;
-    return cells;
+    const unsent = this.unsent;
+    // An editor's question that waits, too, is still to be answered.
+    this.unsent = unsent.filter(({ type }) => type !== "execute");
+    return unsent.filter((message) => message.type === "execute");
   }
 
   interrupt(number: number, id: string): void {

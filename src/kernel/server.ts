@@ -11,6 +11,7 @@ import type { ConnectionInfo, RoutedMessage } from "./wire";
 
 /** The process that runs the cells, as the protocol process sees it. */
 export interface Child {
+  /** Requests wait until the child takes them. @throws Error when there is no child, and none will come. */
   send(message: ToChild): void;
   onMessage(listener: (message: ToParent) => void): void;
   /**
@@ -21,8 +22,6 @@ export interface Child {
   /** Resolves when the running cell has ended or the child was replaced. */
   interrupt(): Promise<void>;
   stop(): Promise<void>;
-  /** Resolves when the child takes requests, which wait for it until then; rejects when no child could be started. */
-  ready: Promise<void>;
 }
 
 export interface ServerOptions {
@@ -82,9 +81,6 @@ export class KernelServer {
       }
     });
     child.onDeath(({ failure, restarted }) => this.childDied(failure, restarted));
-    child.ready.catch((error: Error) =>
-      this.requests.failAll({ ename: error.name, evalue: error.message, traceback: [error.message] }, false),
-    );
   }
 
   /**
@@ -266,7 +262,7 @@ export class KernelServer {
   private fromChild(message: ToParent): void {
     switch (message.type) {
       case "ready":
-        return this.requests.revive();
+        return;
       case "done":
       case "reply":
         return this.requests.settle(message);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { constants, getPriority } from "node:os";
 import path from "node:path";
 import { ChildSession, root, runs, sleep } from "./child-session";
 
@@ -26,7 +27,9 @@ describe("kernel/child-process", () => {
     const values = userExpressions as Record<string, { status: string; data?: Record<string, string> }>;
     assert.equal(values.twice.data?.["text/plain"], "2");
     assert.equal(values.bad.status, "error");
-    assert.equal((await session.run(`throw new RangeError("far")`)).failure?.evalue, "far");
+    // After a failure there is nothing to evaluate.
+    const failed = await session.run(`throw new RangeError("far")`, { expressions: { a: "a" } });
+    assert.deepEqual([failed.failure?.evalue, failed.userExpressions], ["far", undefined]);
   });
 
   it("answers an editor's questions while a cell waits", async () => {
@@ -171,6 +174,9 @@ describe("kernel/child-process", () => {
         session.messages.some((message) => message.type === "inputRequest" && message.id === cell.id),
       );
       assert.equal((await session.interrupt(cell)).outcome.failure?.ename, "InterruptError");
+      // A question ends with the cell that asked it.
+      await answer(`const asked = input("?"); asked.catch(() => {});`, []);
+      assert.equal((await session.run("await asked.catch((error) => error.name)")).result, "'InterruptError'");
     });
   });
 });
@@ -204,13 +210,21 @@ describe("kernel/child-process: death and restart", () => {
   });
 
   it("goes on with the spare, which has run nothing, when the process is killed in a loop", async () => {
+    await session.until(() => session.child.pids.spare !== undefined, "the spare");
+    const first = session.child.pids.spare!;
+    process.kill(first, "SIGKILL"); // which only costs the start of another
+    await session.until(() => session.child.pids.spare !== first, "the end of the first spare");
     await session.run("let mine = 1; Object.assign(globalThis, { left: 2 });");
     await session.until(() => session.child.spareReady, "the spare");
     const { current, spare } = session.child.pids;
+    const asRoot = process.getuid?.() === 0;
+    // Only with rights it was started at a low priority, which can be taken back.
+    assert.equal(getPriority(spare), asRoot ? constants.priority.PRIORITY_LOW : getPriority());
     const loop = session.start("while (true) {}");
     process.kill(current!, "SIGKILL");
     assert.equal((await loop.ended).died?.ename, "KernelKilled");
     assert.equal(session.child.pids.current, spare);
+    assert.equal(getPriority(spare), asRoot ? constants.priority.PRIORITY_NORMAL : getPriority());
     assert.equal((await session.run(`"left" in globalThis`)).result, "false");
     assert.equal((await session.run("mine")).failure?.ename, "TypeScriptError");
     assert.equal(runs(current!), false);
@@ -243,12 +257,27 @@ describe("kernel/child-process: death and restart", () => {
     assert.equal((await session.run("1 + 1")).result, "2");
   });
 
+  it("ends a process that does not become ready in time, and gives up after the second", async () => {
+    const slow = new ChildSession({ startTimeout: 0.01 });
+    try {
+      assert.equal((await slow.run("1")).died?.ename, "KernelStartFailed");
+      await slow.until(() => slow.deaths.length === 2, "the second try's end");
+      assert.deepEqual(
+        slow.deaths.map(({ restarted }) => restarted),
+        [true, false],
+      );
+    } finally {
+      await slow.stop();
+    }
+  });
+
   it("gives up when a process cannot even start, and says why", async () => {
     const none = new ChildSession({ env: { ...process.env, NODE_OPTIONS: "--require=/no/such/file.cjs" } });
     try {
       const { died } = await none.run("1");
       assert.equal(died?.ename, "KernelStartFailed");
       await none.until(() => none.deaths.at(-1)?.restarted === false, "the last try's end");
+      assert.equal(none.deaths.length, 2);
       assert.match(none.deaths.at(-1)!.failure.traceback.join("\n"), /no\/such\/file/);
       await assert.rejects(none.child.ready, /before it could run a cell/);
       assert.throws(() => none.start("1"), /before it could run a cell/);

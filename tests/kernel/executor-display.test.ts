@@ -86,7 +86,8 @@ describe("what a cell shows", () => {
       "({ data: [{ type: 'bar', y: new Float32Array([1, 2]) }], layout: { title: { text: 't' } } })",
     );
     assert.deepEqual(typed[plotly], { data: [{ type: "bar", y: [1, 2] }], layout: { title: { text: "t" } } });
-    assert.deepEqual(Object.keys(await data("({ data: [1, 2], layout: {} })")), ["text/plain"]);
+    for (const none of ["[1, 2]", "[{ type: 'bar' }, 1]", "[]"])
+      assert.deepEqual(Object.keys(await data(`({ data: ${none}, layout: {} })`)), ["text/plain"], none);
   });
 
   it("is images by their bytes, and everything else as text without colours", async () => {

@@ -119,11 +119,13 @@ describe("kernel/child: interrupt", () => {
     await session.run("clearInterval(ticking)");
   });
 
-  it("ends a loop that the interrupted cell had started and did not wait for", async () => {
+  it("ends a loop that the interrupted cell had started and did not wait for, and is silent about how it failed", async () => {
     const cell = await startOn(`
       let count = 0;
       async function work() {
-        for (;;) { await new Promise((done) => setTimeout(done, 5)); if (++count === 3) console.log("on"); }
+        try {
+          for (;;) { await new Promise((done) => setTimeout(done, 5)); if (++count === 3) console.log("on"); }
+        } catch { throw new Error("unwound"); }
       }
       void work();
       await new Promise(() => {});`);
@@ -132,6 +134,7 @@ describe("kernel/child: interrupt", () => {
     const before = (await session.run("count")).result;
     await sleep(60);
     assert.equal((await session.run("count")).result, before);
+    assert.deepEqual(session.unhandled(cell.id), []);
   });
 
   it("runs `finally` of a loop that awaits", async () => {
@@ -312,13 +315,16 @@ describe("kernel/child: an interrupt that native code does not notice", () => {
     }
   });
 
-  it("ends cells that wait for the process's start at once", async () => {
+  it("ends cells that wait for the process's start at once, and no other request", async () => {
     const session = new ChildSession();
     try {
       const cells = [session.start("1"), session.start("2")];
+      session.send({ type: "isComplete", id: "question", code: "1 +" });
       await session.child.interrupt();
       for (const { ended } of cells) assert.equal((await ended).failure?.ename, "InterruptError");
       assert.equal((await session.run("3")).result, "3");
+      const answers = session.messages.filter((message) => "id" in message && message.id === "question");
+      assert.deepEqual(answers, [{ type: "reply", id: "question", content: { status: "incomplete", indent: "" } }]);
     } finally {
       await session.stop();
     }

@@ -24,6 +24,13 @@ function statesOf(messages: readonly RoutedMessage[]): unknown[] {
   return messages.flatMap(({ type, content }) => (type === "status" ? [content.execution_state] : []));
 }
 
+/** Waits for what no message tells, such as a line in the log. */
+async function until(holds: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 20_000; !holds() && Date.now() < deadline;)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(holds());
+}
+
 describe("kernel/server, with a stand-in for the child", () => {
   let connection: ConnectionInfo;
   let child: StandInChild;
@@ -58,6 +65,12 @@ describe("kernel/server, with a stand-in for the child", () => {
     assert.deepEqual(faults, []);
     assert.deepEqual(client.faults, []);
   });
+
+  /** Lets the cell that holds go on, once so many requests wait behind it. */
+  async function releaseBefore(waiting: number): Promise<void> {
+    await until(() => server["queue"].length === waiting);
+    child.release();
+  }
 
   describe("execute_request", () => {
     it("tells busy, the input, the output in order, and idle", async () => {
@@ -119,8 +132,9 @@ describe("kernel/server, with a stand-in for the child", () => {
     });
 
     it("shows at once what fails in the background and nothing handles, and says so in the reply", async () => {
-      const failing = client.send("shell", "execute_request", executeContent("fail first\nprint 1\nfail second"));
+      const failing = client.send("shell", "execute_request", executeContent("hold\nfail first\nprint 1\nfail second"));
       const queued = client.send("shell", "execute_request", executeContent("print 1"));
+      await releaseBefore(1);
       const { reply, iopub } = await client.answer(failing);
       // The cell has gone on to its end.
       assert.deepEqual(outline(iopub), ["busy", "execute_input", "error", "stream", "error", "idle"]);
@@ -163,9 +177,10 @@ describe("kernel/server, with a stand-in for the child", () => {
     });
 
     it("aborts after an error what was queued at that moment, and nothing sent after", async () => {
-      const failing = client.send("shell", "execute_request", executeContent("sleep 50\nthrow"));
+      const failing = client.send("shell", "execute_request", executeContent("hold\nthrow"));
       const queued = [1, 2, 3].map(() => client.send("shell", "execute_request", executeContent("print 1")));
       const info = client.send("shell", "kernel_info_request");
+      await releaseBefore(4);
       assert.equal((await client.answer(failing)).reply.content.status, "error");
       const after = client.send("shell", "execute_request", executeContent("print 1"));
       for (const id of queued) {
@@ -179,15 +194,24 @@ describe("kernel/server, with a stand-in for the child", () => {
       assert.equal(reply.content.execution_count, 2);
     });
 
-    it("aborts nothing when the failing request says stop_on_error: false", async () => {
-      const failing = client.send(
-        "shell",
-        "execute_request",
-        executeContent("sleep 50\nthrow", { stop_on_error: false }),
-      );
-      const queued = client.send("shell", "execute_request", executeContent("print 1"));
-      assert.equal((await client.answer(failing)).reply.content.status, "error");
-      assert.equal((await client.answer(queued)).reply.content.status, "ok");
+    for (const options of [{ stop_on_error: false }, { silent: true }])
+      it(`aborts nothing when the failing request says ${JSON.stringify(options)}`, async () => {
+        const failing = client.send("shell", "execute_request", executeContent("hold\nthrow", options));
+        const queued = client.send("shell", "execute_request", executeContent("print 1"));
+        await releaseBefore(1);
+        assert.equal((await client.answer(failing)).reply.content.status, "error");
+        assert.equal((await client.answer(queued)).reply.content.status, "ok");
+      });
+
+    it("takes Jupyter's defaults for what a request leaves out", async () => {
+      const { reply } = await client.request("shell", "execute_request", { code: "print 1" });
+      assert.equal(reply.content.execution_count, 1);
+      const [{ id: _, ...sent }] = child.received.slice(-1) as { id: string }[];
+      const defaults = { silent: false, allowStdin: true, userExpressions: {} };
+      assert.deepEqual(sent, { type: "execute", code: "print 1", count: 1, ...defaults });
+      const { history } = (await client.request("shell", "history_request", { hist_access_type: "tail" })).reply
+        .content;
+      assert.deepEqual(history, [[1, 1, "print 1"]]);
     });
 
     it("refuses a request without code, instead of leaving its client waiting", async () => {
@@ -222,6 +246,9 @@ describe("kernel/server, with a stand-in for the child", () => {
     it("delivers 50 MB of one cell, and the next cell after it", async () => {
       const { iopub } = await client.execute("chunk 50");
       assert.equal(streamText(iopub).length, 50 * 1024 * 1024);
+      // What is held back goes out when it is 256 Ki long, which the last of its prints may exceed.
+      const longest = Math.max(...iopub.map(({ content }) => String(content.text ?? "").length));
+      assert.ok(longest < 257 * 1024, `a message of ${longest}`);
       assert.equal(streamText((await client.execute("print 1")).iopub), "0\n");
     });
 
@@ -290,7 +317,7 @@ describe("kernel/server, with a stand-in for the child", () => {
     it("interrupts it on control, and aborts what waits behind it", async () => {
       const cell = client.send("shell", "execute_request", executeContent("hang"));
       const queued = client.send("shell", "execute_request", executeContent("print 1"));
-      await client.until(() => client.iopubOf(cell).length >= 2);
+      await until(() => server["queue"].length === 1);
       const { reply } = await client.request("control", "interrupt_request", {}, 5);
       assert.deepEqual(reply.content, { status: "ok" });
       assert.equal((await client.answer(cell)).reply.content.ename, "InterruptError");
@@ -314,13 +341,18 @@ describe("kernel/server, with a stand-in for the child", () => {
 
     it("takes an answer that names no parent, as jupyter_client sends it, and ignores one to no question", async () => {
       client.send("stdin", "input_reply", { value: "too early" });
+      await until(() => /ignored an input_reply: no cell waits/.test(log.join("\n")));
+      // A question that nobody answered is over with its cell.
+      const asking = client.send("shell", "execute_request", executeContent("input ?", { allow_stdin: true }));
+      await client.until(() => client.messages.some(({ type }) => type === "input_request"));
+      await client.request("control", "interrupt_request");
+      await client.answer(asking);
       client.onInput = () => {
         client.send("stdin", "input_reply", { value: "now" });
         return undefined;
       };
       const { iopub } = await client.execute("input ?", { allow_stdin: true });
       assert.equal(streamText(iopub), "got now\n");
-      assert.match(log.join("\n"), /ignored an input_reply: no cell waits/);
     });
 
     it("asks nothing when the client does not allow it, and says to the child that it does not", async () => {
@@ -346,6 +378,16 @@ describe("kernel/server, with a stand-in for the child", () => {
         cursor_end: 5,
         metadata: { _jupyter_types_experimental: [{ start: 3, end: 5, text: "wö!", type: "word" }] },
       });
+    });
+
+    it("completes nothing at the cursor, which is at the end where none is said, when the child cannot answer", async () => {
+      const nothing = (at: number) => ({ status: "ok", matches: [], cursor_start: at, cursor_end: at, metadata: {} });
+      const inside = await client.request("shell", "complete_request", { code: "😀 broken", cursor_pos: 3 });
+      assert.deepEqual(inside.reply.content, nothing(3));
+      assert.deepEqual(
+        (await client.request("shell", "complete_request", { code: "😀 broken" })).reply.content,
+        nothing(8),
+      );
     });
 
     it("inspects and tells whether code is complete", async () => {
@@ -409,6 +451,8 @@ describe("kernel/server, with a stand-in for the child", () => {
       assert.deepEqual(info.reply.content, { status: "ok", comms: { c1: { target_name: "toy" } } });
       const other = await client.request("shell", "comm_info_request", { target_name: "other" });
       assert.deepEqual(other.reply.content, { status: "ok", comms: {} });
+      const any = await client.request("shell", "comm_info_request", { target_name: "" });
+      assert.deepEqual(any.reply.content, info.reply.content);
       await client.execute("close c1");
       assert.deepEqual((await client.request("shell", "comm_info_request", {})).reply.content.comms, {});
     });
@@ -450,7 +494,10 @@ describe("kernel/server, with a stand-in for the child", () => {
       });
       assert.equal(debug.reply.content.success, false);
       assert.equal(debug.reply.content.request_seq, 7);
-      for (const type of ["usage_request", "create_subshell_request", "list_subshell_request"]) {
+      assert.equal(debug.reply.content.command, "initialize");
+      assert.match(String(debug.reply.content.message), /no debugger/);
+      for (const what of ["usage", "create_subshell", "delete_subshell", "list_subshell"]) {
+        const type = `${what}_request`;
         const { reply } = await client.request("control", type);
         assert.equal(reply.content.ename, "NotSupported");
         assert.equal(reply.type, type.replace("_request", "_reply"));
@@ -481,13 +528,14 @@ describe("kernel/server, with a stand-in for the child", () => {
         [client.signed(good(), "{}", "{}", "{ half"), /JSON/],
         [client.signed(good(), "{}", "{}", "[]"), /expected 4 JSON objects/],
         [client.signed("{}", "{}", "{}", cell), /expected a header with msg_id and msg_type/],
+        [client.signed('{"msg_id":"m"}', "{}", "{}", cell), /expected a header with msg_id and msg_type/],
+        [client.signed('{"msg_type":"execute_request"}', "{}", "{}", cell), /expected a header with msg_id/],
       ];
       for (const channel of ["shell", "control", "stdin"] as const)
         for (const [frames, expected] of bad) {
           log.length = 0;
           client.sendFrames(channel, frames);
-          const deadline = Date.now() + 5000;
-          while (log.length === 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+          await until(() => log.length > 0);
           assert.equal(log.length, 1);
           assert.match(log[0], new RegExp(`ignored a message on ${channel}`));
           assert.match(log[0], expected);
@@ -506,8 +554,9 @@ describe("kernel/server, with a stand-in for the child", () => {
   describe("death of the child", () => {
     it("ends the running cell by an error, closes comms, aborts the queue, and goes on", async () => {
       await client.execute("open c3");
-      const dying = client.send("shell", "execute_request", executeContent("sleep 50\nprint 1\ndie"));
+      const dying = client.send("shell", "execute_request", executeContent("hold\nprint 1\ndie"));
       const queued = client.send("shell", "execute_request", executeContent("print 1"));
+      await releaseBefore(1);
       const { reply, iopub } = await client.answer(dying, 5);
       assert.equal(reply.content.ename, "KernelDied");
       assert.deepEqual(outline(iopub), ["busy", "execute_input", "stream", "comm_close", "error", "idle"]);
@@ -521,6 +570,14 @@ describe("kernel/server, with a stand-in for the child", () => {
       child.dieIdle(boom);
       assert.ok(await client.until(() => client.iopubOf(id).some(({ type }) => type === "error"), 5));
       assert.equal((await client.execute("print 1")).reply.content.status, "ok");
+    });
+
+    it("answers with the reason when there is no child to send to", async () => {
+      child.send = () => {
+        throw new Error("no child could be started");
+      };
+      const { content } = (await client.execute("print 1")).reply;
+      assert.deepEqual([content.status, content.evalue], ["error", "no child could be started"]);
     });
 
     it("answers every later cell with the reason when no other child comes", async () => {
@@ -539,12 +596,24 @@ describe("kernel/server, with a stand-in for the child", () => {
       const { reply, iopub } = await client.request("control", "shutdown_request", { restart: again });
       assert.deepEqual(reply.content, { status: "ok", restart: again });
       assert.deepEqual(outline(iopub), ["busy", "shutdown_reply", "idle"]);
-      const deadline = Date.now() + 5000;
-      while (restart === undefined && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until(() => restart !== undefined);
       assert.equal(restart, again);
       assert.equal(child.stopped, true);
       assert.equal(client.replyTo(running), undefined);
     });
+
+  it("takes no request while it shuts down, and says so in the log", async () => {
+    const stop = child.stop.bind(child);
+    child.stop = async () => {
+      await until(() => /ignored kernel_info_request: the kernel is shutting down/.test(log.join("\n")));
+      await stop();
+    };
+    const down = client.send("control", "shutdown_request", { restart: false });
+    const late = client.send("control", "kernel_info_request");
+    assert.equal((await client.answer(down)).reply.content.status, "ok");
+    await until(() => restart !== undefined);
+    assert.deepEqual([client.replyTo(late), client.iopubOf(late)], [undefined, []]);
+  });
 
   it("says `starting` once, before anything else", async () => {
     // A client may connect too late to see it, so look at what is handed to the socket.

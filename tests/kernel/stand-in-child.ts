@@ -8,17 +8,19 @@ export const boom: Failure = { ename: "Error", evalue: "boom", traceback: ["Erro
 
 /**
  * A child without a language, to test the protocol by. A toy cell holds one command a line:
- * `print N` (lines 0 … N-1), `error TEXT` (on stderr), `chunk MEGABYTES`, `sleep MS`, `hang`, `throw`, `result TEXT`,
+ * `print N` (lines 0 … N-1), `error TEXT` (on stderr), `chunk MEGABYTES`, `sleep MS`, `hold` (until
+ * {@link StandInChild.release}), `hang`, `throw`, `result TEXT`,
  * `display ID TEXT`, `update ID TEXT`, `clear`, `input PROMPT`, `fail VALUE` (an error that nothing handled),
  * `later MS TEXT` (printed in the background) or `later MS fail VALUE`, `open`, `say`
  * and `close COMM`, and `die` (the child dies, a new one comes), `die for good`.
  */
 export class StandInChild implements Child {
-  readonly ready = Promise.resolve();
   /** What the server has sent. */
   readonly received: ToChild[] = [];
   interrupts = 0;
   stopped = false;
+  /** Lets a cell go on that has come to `hold`. */
+  release: () => void = () => {};
 
   private listener: (message: ToParent) => void = () => {};
   private deathListener: (death: { failure: Failure; restarted: boolean }) => void = () => {};
@@ -48,6 +50,11 @@ export class StandInChild implements Child {
         this.ended = this.run(message);
         break;
       case "complete": {
+        // As when the compiler cannot answer.
+        if (message.code.includes("broken")) {
+          listener({ type: "reply", id: message.id, content: {} });
+          break;
+        }
         // Completes the word before the cursor by "!", and says where the word stands.
         const start = message.code.lastIndexOf(" ", message.cursor - 1) + 1;
         const word = message.code.slice(start, message.cursor);
@@ -130,6 +137,9 @@ export class StandInChild implements Child {
       }
       case "sleep":
         await new Promise((resolve) => this.after(Number(first), () => resolve(undefined)));
+        break;
+      case "hold":
+        await new Promise<void>((resolve) => (this.release = resolve));
         break;
       case "hang":
         await new Promise(() => {});

@@ -21,6 +21,13 @@ describe("kernel/wire", () => {
     assert.equal(message.parentId, undefined);
   });
 
+  it("reads a parent header that is null as one that is empty", () => {
+    const parts = [buffers[2], "null", "{}", "{}"].map((part) => Buffer.from(part));
+    const signature = createHmac("sha256", key).update(parts.join("")).digest("hex");
+    const message = decodeMessage(key, "shell", [buffers[0], Buffer.from(signature), ...parts]);
+    assert.deepEqual([message.header.msg_id, message.parentId], [id, undefined]);
+  });
+
   it("refuses a message whose content was changed, that has another key, or that is cut short", () => {
     const changed = [...buffers.slice(0, 5), Buffer.from('{"code":"process.exit()"}')];
     assert.throws(() => decodeMessage(key, "iopub", changed), /not signed/);
