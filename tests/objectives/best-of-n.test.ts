@@ -157,6 +157,28 @@ describe("best-of-n", () => {
     }
   });
 
+  it("decides the ties of each prompt by itself, and reports what all of its n were worth", async () => {
+    let asked: Example[] = [];
+    const draw = (worth: (one: Example) => number) => {
+      const noting: Reward = async (all) => (asked = [...all]).map(worth);
+      return sampleBestOfN({ source, reward: noting, n: 2 }, new Array<number[]>(60).fill(prompt), Random.fromSeed(8));
+    };
+    const tied = await draw(() => 1);
+    const places = tied.flatMap(({ response }, i) => {
+      const [first, second] = [asked[2 * i], asked[2 * i + 1]].map((one) => String(one.response));
+      return first === second ? [] : [String(response) === first ? 0 : 1];
+    });
+    const seconds = places.reduce((sum, place) => sum + place, 0);
+    // 4 standard errors of a half.
+    assert.ok(Math.abs(seconds - places.length / 2) < 2 * Math.sqrt(places.length), `${seconds} of ${places.length}`);
+    const best = await draw(rewardOf);
+    best.forEach(({ meanReward, sampledTokens }, i) => {
+      const two = asked.slice(2 * i, 2 * i + 2);
+      assert.equal(meanReward, (rewardOf(two[0]) + rewardOf(two[1])) / 2);
+      assert.equal(sampledTokens, two[0].response.length + two[1].response.length);
+    });
+  });
+
   const options = (change: Partial<BestOfNDistillationOptions> = {}): BestOfNDistillationOptions => ({
     policy: source, // a copy, wherever it is trained
     source,

@@ -104,6 +104,9 @@ describe("the clipped surrogate", () => {
         })) {
           assertClose(metrics[name].dataSync(), [value], 1e-5, name);
         }
+        const fallen = clippedSurrogate({ logProbs: logProbs.sub(9), oldLogProbs, advantages, mask, clip: 0.2 });
+        const largest = fallen.metrics.ratioLargest.dataSync();
+        assertClose(largest, [1.5 * Math.exp(-9)], 1e-5, "where there is no action there is no ratio, not one of 1");
         for (const fixed of ["oldLogProbs", "advantages"] as const) {
           const gradient = tf.grad((x) =>
             clippedSurrogate({

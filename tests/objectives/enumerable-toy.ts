@@ -15,6 +15,8 @@ export interface Toy {
   examples: Example[];
   rewards: number[];
   reward: Reward;
+  /** What `reward` gives one. */
+  worth(example: Example): number;
   /** The reference that training starts from; always the same. Dispose of it. */
   start(): Policy;
   /** KL(π‖π*) over all answers, π* the optimum for this reference and β. */
@@ -42,6 +44,7 @@ export function toy(horizon = 3): Toy {
     prompt,
     examples,
     rewards,
+    worth,
     reward: async (asked) => asked.map(worth),
     start: () => new Policy(tinyGpt(3, config, 0.15), horizon),
     async klToOptimal(policy, reference, beta) {

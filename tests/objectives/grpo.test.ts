@@ -12,6 +12,7 @@ import {
   tabularPolicyFor,
   type SequenceSpace,
 } from "../../src/evaluation/exact";
+import type { Sample } from "../../src/models/generation";
 import type { Policy } from "../../src/models/policy";
 import {
   groupAdvantages,
@@ -413,6 +414,21 @@ describe("training by GRPO", () => {
     assertClose(first.ratio, 1, float32, "ratio");
     assertClose(first.klTerm, 0, 1e-6, "KL term", 1);
     assert.ok(second.klTerm > 0 && second.klOldToNew > 0);
+    assertClose(second.klPolicyToReference, 0, 1e-6, "KL of the policy that drew the batch", 1);
+    const untrained = reference.clone();
+    let drawn: Sample[] = [];
+    const measure = (samples: Sample[]) => ({ drawn: (drawn = samples).length });
+    const [constant] = await recordsOf(
+      trainGrpo(options(untrained, { steps: 1, deviation: "none", length: "constant", measure })),
+    );
+    untrained.dispose();
+    // Of an answer of horizon 3 two tokens are chosen at most, and that is what "constant" divides by.
+    const rewards = drawn.map(world.worth);
+    const gain = rewards.reduce((sum, r, i) => {
+      const group = rewards.slice(i - (i % 4), i - (i % 4) + 4);
+      return sum + (r - group.reduce((a, b) => a + b, 0) / 4) * Math.min(2, drawn[i].response.length);
+    }, 0);
+    assertClose(constant.loss, -gain / (16 * 2), float32, "loss by a constant length", 1);
     const flat = await recordsOf(
       trainGrpo(options(policy, { steps: 1, reward: async (asked) => asked.map(() => 0.1) })),
     );

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { klDivergence, normalise, optimalPolicy } from "../../src/evaluation/exact";
 import { Policy, sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
-import { lossOnPairs } from "../../src/objectives/labelled-pairs";
+import { drawLabelledPairs, labelledPairsTokens, lossOnPairs } from "../../src/objectives/labelled-pairs";
 import { trainIterativeDpo, type IterativeDpoOptions } from "../../src/objectives/iterative-dpo";
 import { trainOnlineDpo } from "../../src/objectives/online-dpo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
@@ -198,17 +198,34 @@ describe("iterative DPO", () => {
 
   it("takes each step on pairs of its own: two halves of a round are the whole", async () => {
     const losses: number[][] = [];
+    let tokens = 0;
     for (const parts of [1, 2]) {
       const policy = new Policy(tinyGpt(4, config), horizon); // not the reference, so that pairs differ in their loss
       const halves = { steps: parts, stepsPerRound: parts, promptsPerRound: 8, batchSize: 8 / parts };
       const run = options({ policy, labeller: preferHigher(reward), ...halves, learningRate: 1e-12 });
       losses.push([]);
-      for await (const { loss } of trainIterativeDpo(run)) losses[losses.length - 1].push(loss);
+      for await (const record of trainIterativeDpo(run)) {
+        losses[losses.length - 1].push(record.loss);
+        tokens = record.tokens;
+      }
       policy.dispose();
     }
     const [[whole], [first, second]] = losses;
     assertClose((first + second) / 2, whole, 1e-5, "mean of the halves"); // float32, the policy as good as unmoved
     assert.ok(Math.abs(first - second) > 1e-3, `${first}, ${second}`);
+    // In an order of the round's own, and with as many tokens as its steps have on average.
+    const policy = new Policy(tinyGpt(4, config), horizon);
+    const rng = Random.fromSeed(1).child("step 0");
+    const { samples, pairs } = await drawLabelledPairs(options({ policy, labeller: preferHigher(reward) }), 8, rng);
+    const order = rng.child("minibatches").shuffle(pairs);
+    const halves = [order.slice(0, 4), order.slice(4)].map((some) => ({ samples, pairs: some }));
+    const ofReference = await sequenceLogProbs(reference, samples);
+    const expected = halves.map((half) => tf.tidy(() => lossOnPairs(policy, half, ofReference, 1).loss.dataSync()[0]));
+    policy.dispose();
+    assertClose([first, second], expected, 1e-5, "the halves");
+    const [of0, of1] = halves.map(labelledPairsTokens);
+    assert.notEqual(of0, of1);
+    assert.equal(tokens, of0 + of1);
   });
 
   const trainee =

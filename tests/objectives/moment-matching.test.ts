@@ -64,6 +64,10 @@ describe("distributional constraints", () => {
       const { lambda } = fitLambda({ features: yes, moments: [wanted], logWeights: reference });
       assertClose(lambda[0], logit(wanted) - logit(mean(reference, features, 0)), 1e-8, `λ for ${wanted}`, 1);
     }
+    // From a share of a thousandth, where the covariance is as small, a whole Newton step would overshoot by hundreds.
+    const rare = normalise([Math.log(0.001), Math.log(0.999)]);
+    const half = fitLambda({ features: [[1], [0]], moments: [0.5], logWeights: rare });
+    assertClose(half.lambda[0], Math.log(999), 1e-8, "λ from a rare feature");
     const nothing = fitLambda({ features: yes, moments: [mean(reference, features, 0)], logWeights: reference });
     assertClose(nothing.lambda, [0], closedForm, "λ where the reference has the moment already", 1);
   });

@@ -170,7 +170,7 @@ describe("PPO", () => {
       ]) {
         tf.tidy(() => {
           const one = tf.ones<tf.Rank.R2>([1, 1]);
-          const f = (x: tf.Tensor): tf.Scalar =>
+          const clipped = (x: tf.Tensor) =>
             ppoLoss({
               logProbs: one,
               oldLogProbs: one,
@@ -183,10 +183,13 @@ describe("PPO", () => {
               clip: 0.2,
               valueClip: 0.2,
               valueCoefficient: 1,
-            }).loss;
+            });
+          const f = (x: tf.Tensor): tf.Scalar => clipped(x).loss;
           const at = tf.tensor2d([[value]]);
           const found = [f(at).dataSync()[0], tf.grad(f)(at).dataSync()[0]];
           assertClose(found, [loss, slope], float32, `V ${value}`, 1);
+          const fraction = clipped(at).metrics.valueClipFraction.dataSync()[0];
+          assert.equal(fraction, slope === 0 ? 1 : 0, "the share of states where the clipped error is the larger");
         });
       }
     });
@@ -238,10 +241,12 @@ describe("PPO", () => {
           .grads(f)(inputs)
           .flatMap((g) => Array.from(g.dataSync()));
         assertClose(gradient, finiteDifferenceGradient(loss, at), float32, "gradient");
-        const fixed = tf.grad(
-          (x) => ppoLoss({ ...example(), returns: x as tf.Tensor2D, oldValues: x as tf.Tensor2D }).loss,
-        );
-        assertClose(fixed(example().returns).dataSync(), [0, 0, 0], 0, "returns and old values are fixed", 1);
+        const fixed = tf.grad((x) => ppoLoss({ ...example(), returns: x as tf.Tensor2D }).loss);
+        assertClose(fixed(example().returns).dataSync(), [0, 0, 0], 0, "returns are fixed", 1);
+        // V far from V_old, so that the clipped error, which is made of V_old, is the larger.
+        const moved = { ...example(), values: tf.tensor2d([[3, 1, 4]]), valueClip: 0.1 };
+        const ofOld = tf.grad((x) => ppoLoss({ ...moved, oldValues: x as tf.Tensor2D }).loss)(example().oldValues);
+        assertClose(ofOld.dataSync(), [0, 0, 0], 0, "old values are fixed", 1);
       });
     });
 
@@ -320,7 +325,15 @@ describe("training by PPO", () => {
   it("fits V to the returns, judges only chosen tokens, and goes through every response once an epoch", async () => {
     const [policy, value, start] = [reference.clone(), valueOf(reference), world.start()];
     let samples: Sample[] = [];
-    const still = { learningRate: 1e-12, whiten: false, lossScale: 1, valueCoefficient: 0.5, epochs: 1, steps: 2 };
+    const still = {
+      learningRate: 1e-12,
+      whiten: false,
+      lossScale: 1,
+      valueCoefficient: 0.5,
+      epochs: 1,
+      steps: 2,
+      gamma: 0.9,
+    };
     const records = await recordsOf(
       trainPpo(
         options(policy, value, {
@@ -340,8 +353,9 @@ describe("training by PPO", () => {
       tf.tidy(() => stateValues(value, samples).dataSync()),
     );
     const advantages = samples.map(({ response }, i) => {
-      const delta = response.map((_, t) => (t === response.length - 1 ? rewards[i] : values[i][t + 1]) - values[i][t]);
-      return delta.map((_, t) => delta.slice(t).reduce((sum, d, ahead) => sum + 0.95 ** ahead * d, 0));
+      const next = (t: number): number => (t === response.length - 1 ? rewards[i] : 0.9 * values[i][t + 1]);
+      const delta = response.map((_, t) => next(t) - values[i][t]);
+      return delta.map((_, t) => delta.slice(t).reduce((sum, d, ahead) => sum + (0.9 * 0.95) ** ahead * d, 0));
     });
     const chosen = advantages.map((row) => (row.length === world.horizon ? row.slice(0, -1) : row));
     const mean = (xs: number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length;
@@ -355,6 +369,12 @@ describe("training by PPO", () => {
     const whole = await recordsOf(trainPpo(options(start, value, { ...still, steps: 1 })));
     const error = 0.5 * mean(advantages.flat().map((a) => a * a)); // G − V = A
     assertClose(whole[0].valueLoss, error, 1e-4, "V is fitted to A + V");
+    const twice = await recordsOf(trainPpo(options(start, value, { ...still, epochs: 2, minibatches: 2, steps: 4 })));
+    const [first, second] = [twice.slice(0, 2), twice.slice(2)].map((epoch) => epoch.map(({ loss }) => loss));
+    assert.ok(
+      first.every((loss) => second.every((other) => Math.abs(loss - other) > 1e-4)),
+      "each epoch has its order",
+    );
     for (const model of [policy, value, start]) model.dispose();
   });
 

@@ -147,7 +147,7 @@ describe("reward maximisation by policy gradient", () => {
         prompts: others,
         beta: 0.7,
         klEstimator,
-        promptsPerStep: 3,
+        promptsPerStep: 24,
         samplesPerPrompt: 2,
         measure: (drawn) => {
           samples = drawn;
@@ -161,8 +161,18 @@ describe("reward maximisation by policy gradient", () => {
       ];
       start.dispose();
       const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0) / values.length;
-      assert.equal(samples.length, 6);
-      for (const i of [0, 2, 4]) assert.deepEqual(samples[i].prompt, samples[i + 1].prompt);
+      assert.equal(samples.length, 48);
+      for (let i = 0; i < 48; i += 2) assert.deepEqual(samples[i].prompt, samples[i + 1].prompt);
+      for (const asked of others)
+        assert.ok(
+          samples.some((drawn) => String(drawn.prompt) === String(asked)),
+          `${asked}`,
+        );
+      for (const length of [1, 2, 3])
+        assert.ok(
+          samples.some(({ response }) => response.length === length),
+          `${length}`,
+        );
       const differences = Array.from(logPolicy, (lp, i) => lp - logReference[i]);
       assertClose(record.reward, mean(samples.map(rewardOf)), 1e-5, "reward", 1);
       assertClose(record.klPolicyToReference, mean(differences), 1e-5, "KL", 1);
@@ -170,7 +180,7 @@ describe("reward maximisation by policy gradient", () => {
       assert.equal(record.length, mean(samples.map(({ response }) => response.length)));
       assert.equal(record.hitLimit, mean(samples.map(({ response }) => (response.length === horizon ? 1 : 0))));
       assert.equal(record.silent, samples.filter(({ response }) => response.length === 1).length);
-      assert.equal(record.tokens, 6 * Math.max(...samples.map((s) => s.prompt.length + s.response.length)));
+      assert.equal(record.tokens, 48 * Math.max(...samples.map((s) => s.prompt.length + s.response.length)));
       if (klEstimator === "k1") {
         const returns = samples.map((sample, i) => rewardOf(sample) - 0.7 * differences[i]);
         assertClose(record.return, mean(returns), 1e-5, "return", 1);

@@ -183,6 +183,40 @@ describe("training by RLOO", () => {
     policies.forEach((policy) => policy.dispose());
   });
 
+  it("reports the batch and the policy that drew it, step by step the same", async () => {
+    const policy = reference.clone();
+    let rewards: number[] = [];
+    const records = await recordsOf(
+      trainRloo(
+        options(policy, {
+          learningRate: 0.1, // far enough in one step that another policy's numbers are others
+          measure: (drawn) => ({ drawn: (rewards = drawn.map((one) => world.worth(one))).length }),
+          steps: 2,
+        }),
+      ),
+    );
+    policy.dispose();
+    // Drawn at the reference, where no KL is paid: the reward is all of the return.
+    const advantages = rewards.map((r, i) => {
+      const group = rewards.slice(i - (i % 4), i - (i % 4) + 4);
+      return r - (group.reduce((a, b) => a + b, 0) - r) / 3;
+    });
+    const deviation = Math.sqrt(advantages.reduce((sum, a) => sum + a * a, 0) / 16); // of mean 0
+    for (const record of records) {
+      assertClose(record.klPolicyToReference, 0, 1e-6, "KL", 1);
+      assertClose(
+        record.reward,
+        rewards.reduce((sum, r) => sum + r / 16, 0),
+        float32,
+        "reward",
+        1,
+      );
+      assertClose(record.return, record.reward, float32, "return", 1);
+      assertClose(record.advantageStandardDeviation, deviation, float32, "deviation of advantages");
+    }
+    assert.ok(Math.abs(records[1].ratio - 1) > 1e-4, "the second step starts from another policy");
+  });
+
   it("resumes bit for bit, from the middle of a batch too", async () => {
     for (const after of [1, 2]) await assertResumes(trainee(), after, folder.path(`after ${after}`));
   });
