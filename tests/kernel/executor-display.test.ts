@@ -86,6 +86,8 @@ describe("what a cell shows", () => {
       "({ data: [{ type: 'bar', y: new Float32Array([1, 2]) }], layout: { title: { text: 't' } } })",
     );
     assert.deepEqual(typed[plotly], { data: [{ type: "bar", y: [1, 2] }], layout: { title: { text: "t" } } });
+    const big = await data("({ data: [{ type: 'bar', y: [1n, 2n] }], layout: {} })");
+    assert.deepEqual(big[plotly], { data: [{ type: "bar", y: [1, 2] }], layout: {} });
     for (const none of ["[1, 2]", "[{ type: 'bar' }, 1]", "[]"])
       assert.deepEqual(Object.keys(await data(`({ data: ${none}, layout: {} })`)), ["text/plain"], none);
   });

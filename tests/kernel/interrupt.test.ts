@@ -294,39 +294,31 @@ describe("kernel/child: interrupt", () => {
     assert.equal(text, `${Array.from({ length: last + 3 }, (_, step) => step).join()}\n`);
     assert.equal(result, String(last + 3));
   });
-});
 
-describe("kernel/child: an interrupt that native code does not notice", () => {
-  it("restarts the process and says what happened and what is lost", async () => {
-    const session = new ChildSession({ interruptGrace: 300 });
-    try {
-      await session.child.ready;
-      const cell = session.start(
-        `import { execSync } from "node:child_process"; console.log("on"); execSync("sleep 60");`,
+  // Last, since it ends the process that the others share.
+  it("restarts a process whose native code does not notice, says so, and ends cells that wait for its start", async () => {
+    const cell = await startOn(
+      `import { execSync } from "node:child_process"; console.log("on"); execSync("sleep 60");`,
+    );
+    const { outcome } = await session.interrupt(cell);
+    assert.equal(outcome.died?.ename, "InterruptError");
+    assert.match(String(outcome.died?.evalue), /native code.*was restarted.*variables and imports are gone/);
+    assert.deepEqual(
+      session.deaths.map(({ restarted }) => restarted),
+      [true],
+    );
+    const cells = [session.start("1"), session.start("2")];
+    session.send({ type: "isComplete", id: "question", code: "1 +" });
+    await session.child.interrupt();
+    for (const { ended } of cells) {
+      const { failure } = await ended;
+      assert.deepEqual(
+        [failure?.ename, failure?.evalue],
+        ["InterruptError", "The cell was interrupted before it began."],
       );
-      await session.until(() => session.text(cell.id) === "on\n", "the cell's first line");
-      const { outcome } = await session.interrupt(cell);
-      assert.equal(outcome.died?.ename, "InterruptError");
-      assert.match(String(outcome.died?.evalue), /native code.*was restarted.*variables and imports are gone/);
-      assert.equal(session.deaths[0].restarted, true);
-      assert.equal((await session.run("1 + 1")).result, "2");
-    } finally {
-      await session.stop();
     }
-  });
-
-  it("ends cells that wait for the process's start at once, and no other request", async () => {
-    const session = new ChildSession();
-    try {
-      const cells = [session.start("1"), session.start("2")];
-      session.send({ type: "isComplete", id: "question", code: "1 +" });
-      await session.child.interrupt();
-      for (const { ended } of cells) assert.equal((await ended).failure?.ename, "InterruptError");
-      assert.equal((await session.run("3")).result, "3");
-      const answers = session.messages.filter((message) => "id" in message && message.id === "question");
-      assert.deepEqual(answers, [{ type: "reply", id: "question", content: { status: "incomplete", indent: "" } }]);
-    } finally {
-      await session.stop();
-    }
+    assert.equal((await session.run("3")).result, "3");
+    const answers = session.messages.filter((message) => "id" in message && message.id === "question");
+    assert.deepEqual(answers, [{ type: "reply", id: "question", content: { status: "incomplete", indent: "" } }]);
   });
 });

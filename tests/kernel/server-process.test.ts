@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { readConnectionFile } from "../../src/kernel/connection";
 import type { ConnectionInfo } from "../../src/kernel/wire";
 import { executeContent, freeConnection, RawClient, streamText } from "./raw-client";
 
@@ -134,14 +135,14 @@ describe("kernel/run-kernel: the protocol process", () => {
     for (const [index, [text, expected]] of cases.entries()) {
       const bad = path.join(folder, `bad-${index}.json`);
       if (text !== undefined) writeFileSync(bad, text);
-      // Two at a time would be quicker; one is kinder to a machine of two cores.
-      const program = Program.start(bad);
-      programs.push(program);
-      assert.equal(await program.exited, 1);
-      assert.match(program.output, expected);
-      assert.match(program.output, /start the kernel from a Jupyter client/);
-      assert.doesNotMatch(program.output, /child stopped/);
+      assert.throws(() => readConnectionFile(bad), expected);
+      assert.throws(() => readConnectionFile(bad), /start the kernel from a Jupyter client/);
     }
+    const first = Program.start(path.join(folder, "bad-1.json"));
+    programs.push(first);
+    assert.equal(await first.exited, 1);
+    assert.match(first.output, /expected JSON, got /);
+    assert.doesNotMatch(first.output, /child stopped/);
     await start();
     const second = Program.start(file);
     programs.push(second);

@@ -226,6 +226,16 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
       await client.answer(kept);
       assert.equal(streamText((await client.answer(next)).iopub), "run\n");
     });
+
+    it("takes the death of the child as an error of its cell, and runs the next in a new one", async () => {
+      const first = await value("process.pid");
+      const { iopub, reply } = await client.execute('console.log("last words");\nprocess.exit(3);');
+      assert.equal(streamText(iopub), "last words\n");
+      assert.equal(reply.content.status, "error");
+      assert.match(String(reply.content.evalue), /3/);
+      assert.notEqual(await value("process.pid"), first);
+      assert.match(log, /\[kernel\]/);
+    });
   });
 
   it("answers a client before the child is there, and keeps its cells until then", async () => {
@@ -323,16 +333,6 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
           await start();
         }
       }
-    });
-
-    it("takes the death of the child as an error of its cell, and runs the next in a new one", async () => {
-      const first = await value("process.pid");
-      const { iopub, reply } = await client.execute('console.log("last words");\nprocess.exit(3);');
-      assert.equal(streamText(iopub), "last words\n");
-      assert.equal(reply.content.status, "error");
-      assert.match(String(reply.content.evalue), /3/);
-      assert.notEqual(await value("process.pid"), first);
-      assert.match(log, /\[kernel\]/);
     });
   });
 });

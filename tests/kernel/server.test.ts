@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import type { ToParent } from "../../src/kernel/messages";
 import { KernelServer } from "../../src/kernel/server";
 import { Sockets } from "../../src/kernel/sockets";
 import type { ConnectionInfo, RoutedMessage } from "../../src/kernel/wire";
@@ -357,7 +358,8 @@ describe("kernel/server, with a stand-in for the child", () => {
 
     it("asks nothing when the client does not allow it, and says to the child that it does not", async () => {
       const id = client.send("shell", "execute_request", executeContent("input ?", { allow_stdin: false }));
-      assert.equal(await client.until(() => client.messages.some(({ type }) => type === "input_request"), 0.3), false);
+      await until(() => /takes no questions \(allow_stdin is false\): "\?"/.test(log.join("\n")));
+      assert.ok(client.messages.every(({ type }) => type !== "input_request"));
       assert.ok(child.received.some((message) => message.type === "execute" && !message.allowStdin));
       await client.request("control", "interrupt_request");
       await client.answer(id);
@@ -549,6 +551,12 @@ describe("kernel/server, with a stand-in for the child", () => {
       await client.execute("");
       assert.match(log.join("\n"), /not signed/);
     });
+  });
+
+  it("logs what the child says and nobody can use, and goes on", async () => {
+    child["listener"]({ type: "result", id: "r1" } as ToParent);
+    assert.match(log.join("\n"), /cannot use what the child said \({"type":"result","id":"r1"}\)/);
+    assert.equal((await client.execute("print 1")).reply.content.status, "ok");
   });
 
   describe("death of the child", () => {

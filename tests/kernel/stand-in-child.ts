@@ -27,7 +27,8 @@ export class StandInChild implements Child {
   private stopCell: ((reason: Failure) => void) | undefined;
   private ended: Promise<void> = Promise.resolve();
   private readonly timers = new Set<NodeJS.Timeout>();
-  private answerInput: ((value: string) => void) | undefined;
+  /** Questions that wait, by the cell that asked. */
+  private readonly questions = new Map<string, (value: string) => void>();
 
   onMessage(listener: (message: ToParent) => void): void {
     this.listener = listener;
@@ -83,7 +84,7 @@ export class StandInChild implements Child {
         break;
       }
       case "input":
-        this.answerInput?.(message.value);
+        this.questions.get(message.id)?.(message.value);
         break;
       case "commMessage":
         listener({ ...message, data: { echo: message.data } });
@@ -157,7 +158,7 @@ export class StandInChild implements Child {
         listener({ type: "clear", id, wait: first === "wait" });
         break;
       case "input": {
-        const answered = new Promise<string>((resolve) => (this.answerInput = resolve));
+        const answered = new Promise<string>((resolve) => this.questions.set(id, resolve));
         listener({ type: "inputRequest", id, prompt: first, password: false });
         listener({ type: "stream", id, name: "stdout", text: `got ${await answered}\n` });
         break;
