@@ -296,29 +296,31 @@ describe("kernel/child: interrupt", () => {
   });
 
   // Last, since it ends the process that the others share.
-  it("restarts a process whose native code does not notice, says so, and ends cells that wait for its start", async () => {
-    const cell = await startOn(
-      `import { execSync } from "node:child_process"; console.log("on"); execSync("sleep 60");`,
-    );
-    const { outcome } = await session.interrupt(cell);
-    assert.equal(outcome.died?.ename, "InterruptError");
-    assert.match(String(outcome.died?.evalue), /native code.*was restarted.*variables and imports are gone/);
-    assert.deepEqual(
-      session.deaths.map(({ restarted }) => restarted),
-      [true],
-    );
-    const cells = [session.start("1"), session.start("2")];
-    session.send({ type: "isComplete", id: "question", code: "1 +" });
-    await session.child.interrupt();
-    for (const { ended } of cells) {
-      const { failure } = await ended;
-      assert.deepEqual(
-        [failure?.ename, failure?.evalue],
-        ["InterruptError", "The cell was interrupted before it began."],
+  describe("that native code does not notice", () => {
+    it("restarts the process, says what is lost, and ends cells that wait for its start", async () => {
+      const cell = await startOn(
+        `import { execSync } from "node:child_process"; console.log("on"); execSync("sleep 60");`,
       );
-    }
-    assert.equal((await session.run("3")).result, "3");
-    const answers = session.messages.filter((message) => "id" in message && message.id === "question");
-    assert.deepEqual(answers, [{ type: "reply", id: "question", content: { status: "incomplete", indent: "" } }]);
+      const { outcome } = await session.interrupt(cell);
+      assert.equal(outcome.died?.ename, "InterruptError");
+      assert.match(String(outcome.died?.evalue), /native code.*was restarted.*variables and imports are gone/);
+      assert.deepEqual(
+        session.deaths.map(({ restarted }) => restarted),
+        [true],
+      );
+      const cells = [session.start("1"), session.start("2")];
+      session.send({ type: "isComplete", id: "question", code: "1 +" });
+      await session.child.interrupt();
+      for (const { ended } of cells) {
+        const { failure } = await ended;
+        assert.deepEqual(
+          [failure?.ename, failure?.evalue],
+          ["InterruptError", "The cell was interrupted before it began."],
+        );
+      }
+      assert.equal((await session.run("3")).result, "3");
+      const answers = session.messages.filter((message) => "id" in message && message.id === "question");
+      assert.deepEqual(answers, [{ type: "reply", id: "question", content: { status: "incomplete", indent: "" } }]);
+    });
   });
 });
