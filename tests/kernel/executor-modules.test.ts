@@ -113,6 +113,21 @@ describe("what a cell imports", () => {
     // A file that comes to be there is found.
     edit("notebooks/nowhere.ts", "export const a = 'now';\n");
     assert.equal(await notebook.text("import { a } from './nowhere'; a"), "'now'");
+    // So is one that a module waits for, which itself stays as it is.
+    edit("src/early.ts", "export { late } from './late';\n");
+    assert.match(
+      (await notebook.run("import { late } from 'src/early';")).failure!.evalue,
+      /Cannot find module '.\/late'/,
+    );
+    edit("src/late.ts", "export const late = 'come';\n");
+    assert.equal(await notebook.text("import { late } from 'src/early'; late"), "'come'");
+  });
+
+  it("is not another module of the same name in the project's root when the one beside it lacks something", async () => {
+    edit("twin.js", "exports.which = 'root';\n");
+    edit("notebooks/twin.js", "require('./gone');\n");
+    const { failure } = await notebook.run("require('./twin.js').which");
+    assert.match(failure!.evalue, /Cannot find module '.\/gone'/);
   });
 
   it("is one module, by whatever name", async () => {

@@ -4,7 +4,8 @@
  *
  * Once a cell is interrupted, code that belongs to it meets an {@link InterruptError} where it goes on after an `await`
  * (see cell-syntax.ts), prints, or asks for a timer; its intervals end. So its loops unwind, `finally` included, instead of
- * going on behind later cells.
+ * going on behind later cells. One kind does not: a loop in an imported module that does none of this and awaits only what
+ * Node does natively (files, compression …). Its cell ends, and it goes on behind later ones.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { Console } from "node:console";
