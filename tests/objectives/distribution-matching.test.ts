@@ -12,29 +12,18 @@ import type { TargetOptions } from "../../src/objectives/target-rollouts";
 import type { Reward } from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
-import type { Example } from "../../src/text/dialogue";
-import { BOT, EOS, USER } from "../../src/text/vocabulary";
+import type {} from "../../src/text/dialogue";
+import { BOT, USER } from "../../src/text/vocabulary";
 import { assertResumes, trained, type Trainee } from "../models/resume";
-import { allResponses, temporaryFolder, tinyGpt } from "../models/tiny";
+import { temporaryFolder, tinyGpt } from "../models/tiny";
+import { toy } from "./enumerable-toy";
 import { assertClose } from "./tabular";
 
-// Answers of at most two words out of 4, 5, 6, and the <eos> that the horizon decrees: 13 responses to a prompt.
-const horizon = 3;
-const responses = allResponses([4, 5, 6], horizon);
-const prompt = [USER, 4, BOT];
-const examples = responses.map((response): Example => ({ prompt, response }));
+const world = toy();
+const { horizon, prompt, examples, rewards, reward, worth } = world;
 
 const config: GptConfig = { vocabularySize: 7, context: 6, width: 4, layers: 1, heads: 1 };
 const policyOf = (seed: number): Policy => new Policy(tinyGpt(seed, config), horizon);
-
-/** Worth something to say: 5 after 4; 6 costs; silence costs most. */
-const rewardOf = ({ response }: Example): number => {
-  if (response[0] === EOS) return -1;
-  const worth = response.reduce((sum, token) => sum + (token === 5 ? 0.5 : token === 6 ? -0.75 : 0), 0);
-  return worth + (response[0] === 4 && response[1] === 5 ? 1 : 0);
-};
-const reward: Reward = async (asked) => asked.map(rewardOf);
-const rewards = examples.map(rewardOf);
 
 type Trainer = (options: TargetOptions) => AsyncGenerator<TrainingRecord>;
 const trainers: Record<string, Trainer> = {
@@ -91,7 +80,7 @@ describe("distribution matching", () => {
     // The pseudo-reward of total variation is ±½ however near the target is: it comes less close.
     const within = name.endsWith("totalVariation") ? 0.05 : 0.01;
     it(`check 31: ${name} reaches KL(pi‖pi*) < ${within}`, async () => {
-      const start = new Policy(tinyGpt(3, { ...config, width: 16, heads: 2 }, 0.15), horizon);
+      const start = world.start();
       const beta = 0.5;
       const logReference = await sequenceLogProbs(start, examples);
       const target = optimalPolicy(logReference, rewards, beta);
@@ -118,7 +107,7 @@ describe("distribution matching", () => {
 
   for (const [name, train] of Object.entries({ DPG: trainDpg, BRAIn: trainBrain })) {
     it(`check 31: ${name} also does so off-policy, with four steps on each rollout`, async () => {
-      const start = new Policy(tinyGpt(3, { ...config, width: 16, heads: 2 }, 0.15), horizon);
+      const start = world.start();
       const target = optimalPolicy(await sequenceLogProbs(start, examples), rewards, 0.5);
       const learner = start.clone();
       const seen = await records(train, {
@@ -171,7 +160,7 @@ describe("distribution matching", () => {
       assert.equal(new Set(samples.slice(from, from + 4).map((s) => String(s.prompt))).size, 1);
       const logRatio = samples
         .slice(from, from + 4)
-        .map((s, i) => logReference[from + i] + rewardOf(s) / 0.7 - logPolicy[from + i]);
+        .map((s, i) => logReference[from + i] + worth(s) / 0.7 - logPolicy[from + i]);
       const ratio = logRatio.map(Math.exp);
       const Z = ratio.reduce((a, b) => a + b, 0) / 4;
       const deviation = Math.sqrt(ratio.reduce((sum, w) => sum + (w - Z) ** 2, 0) / 3);
@@ -197,7 +186,7 @@ describe("distribution matching", () => {
     assertClose(dpg.weight, 1, 1e-5, "weights by the samples' own");
     assertClose(
       dpg.reward,
-      samples.reduce((sum, s) => sum + rewardOf(s) / 12, 0),
+      samples.reduce((sum, s) => sum + worth(s) / 12, 0),
       1e-5,
       "reward",
       1,
@@ -223,7 +212,7 @@ describe("distribution matching", () => {
     for (const train of [trainDpg, trainBrain]) {
       const norms: number[] = [];
       for (const shift of [0, 3]) {
-        const shifted: Reward = async (asked) => asked.map((example) => rewardOf(example) + shift);
+        const shifted: Reward = async (asked) => asked.map((example) => worth(example) + shift);
         norms.push((await records(train, { steps: 1, reward: shifted }))[0].gradientNorm);
       }
       assertClose(norms[1], norms[0], 1e-5, "gradient norm with rewards + 3");

@@ -17,8 +17,8 @@ export interface Toy {
   reward: Reward;
   /** What `reward` gives one. */
   worth(example: Example): number;
-  /** The reference that training starts from; always the same. Dispose of it. */
-  start(): Policy;
+  /** The reference that training starts from; with a seed and a deviation, another policy. Dispose of it. */
+  start(seed?: number, deviation?: number): Policy;
   /** KL(π‖π*) over all answers, π* the optimum for this reference and β. */
   klToOptimal(policy: Policy, reference: Policy, beta: number): Promise<number>;
 }
@@ -46,7 +46,7 @@ export function toy(horizon = 3): Toy {
     rewards,
     worth,
     reward: async (asked) => asked.map(worth),
-    start: () => new Policy(tinyGpt(3, config, 0.15), horizon),
+    start: (seed = 3, deviation = 0.15) => new Policy(tinyGpt(seed, config, deviation), horizon),
     async klToOptimal(policy, reference, beta) {
       const optimal = optimalPolicy(await sequenceLogProbs(reference, examples), rewards, beta);
       return klDivergence(await sequenceLogProbs(policy, examples), optimal);

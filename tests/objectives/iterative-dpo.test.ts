@@ -8,26 +8,18 @@ import { trainIterativeDpo, type IterativeDpoOptions } from "../../src/objective
 import { trainOnlineDpo } from "../../src/objectives/online-dpo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
 import { preferByBradleyTerry, preferHigher } from "../../src/rewards/labeller";
-import type { Reward } from "../../src/rewards/reward";
+import type {} from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
-import type { Example } from "../../src/text/dialogue";
+import type {} from "../../src/text/dialogue";
 import { BOT, USER } from "../../src/text/vocabulary";
 import { assertResumes, trained, type Trainee } from "../models/resume";
-import { allResponses, temporaryFolder, tinyGpt } from "../models/tiny";
+import { temporaryFolder } from "../models/tiny";
+import { toy } from "./enumerable-toy";
 import { assertClose } from "./tabular";
 
-// Answers of at most two words out of 4, 5, 6, and the <eos> that the horizon decrees: 13 responses to a prompt.
-const horizon = 3;
-const prompt = [USER, 4, BOT];
-const examples = allResponses([4, 5, 6], horizon).map((response): Example => ({ prompt, response }));
-const config = { vocabularySize: 7, context: 6, width: 16, layers: 1, heads: 2 };
-
-/** Fives are good, sixes bad, and a bare <eos> in between. */
-const rewardOf = ({ response }: Example): number =>
-  response.reduce((sum, token) => sum + (token === 5 ? 0.5 : token === 6 ? -0.5 : 0), 0);
-const reward: Reward = async (asked) => asked.map(rewardOf);
-const rewards = examples.map(rewardOf);
+const world = toy();
+const { prompt, examples, rewards, reward, worth } = world;
 
 /** The slope of log π − log π_ref in r, least squares with the weights of π: 1/β of the policy, were it a pi*. */
 function inverseBeta(logPolicy: Float64Array, logReference: Float64Array): number {
@@ -47,7 +39,7 @@ describe("iterative DPO", () => {
   });
   beforeEach(() => {
     tensors = tf.memory().numTensors;
-    reference = new Policy(tinyGpt(3, config, 0.15), horizon);
+    reference = world.start();
   });
   afterEach(() => {
     reference.dispose();
@@ -81,22 +73,22 @@ describe("iterative DPO", () => {
   });
 
   it("has its second round's fixed point at ref·exp(2r/β) if the reference moves, and at ref·exp(r/β) if not", async () => {
-    const policy = new Policy(tinyGpt(5, { ...config, width: 4, heads: 1 }), horizon);
+    const policy = world.start(5, 0.4);
     const samples = examples.slice(1, 6).map((example) => ({ ...example, logProbs: [] })); // pairs say it, each by itself
     const logPolicy = await sequenceLogProbs(policy, samples);
-    const worth = samples.map(rewardOf);
+    const worths = samples.map(worth);
     const beta = 0.8;
     // Where the policy is π_ref·exp(κ·r/β), π_ref is known up to a constant, and so is the policy after one round.
     const expectedGradient = (kappa: number, roundReference: "fixed" | "moving"): number => {
-      const ofReference = Array.from(logPolicy, (logProb, y) => logProb - (kappa * worth[y]) / beta);
-      const afterOneRound = ofReference.map((logProb, y) => logProb + worth[y] / beta);
+      const ofReference = Array.from(logPolicy, (logProb, y) => logProb - (kappa * worths[y]) / beta);
+      const afterOneRound = ofReference.map((logProb, y) => logProb + worths[y] / beta);
       let sum: number[] = [];
       let size = 0;
       const ofRound = roundReference === "fixed" ? ofReference : afterOneRound;
       samples.forEach((_, i) =>
         samples.forEach((_, j) => {
           if (i === j) return;
-          const weight = Math.exp(logPolicy[i] + logPolicy[j]) * bradleyTerryProbability(worth[i], worth[j]);
+          const weight = Math.exp(logPolicy[i] + logPolicy[j]) * bradleyTerryProbability(worths[i], worths[j]);
           const pairs = [{ chosen: i, rejected: j, tie: false }];
           const gradient = tf.tidy(() => {
             const { grads } = tf.variableGrads(
@@ -181,7 +173,7 @@ describe("iterative DPO", () => {
     let asked = 0;
     const labeller = preferHigher(async (examples) => {
       asked += examples.length / 2;
-      return examples.map(rewardOf);
+      return examples.map(worth);
     });
     const records: TrainingRecord[] = [];
     const run = options({ policy, labeller, steps: 6, stepsPerRound: 3, promptsPerRound: 8, batchSize: 8 });
@@ -200,7 +192,7 @@ describe("iterative DPO", () => {
     const losses: number[][] = [];
     let tokens = 0;
     for (const parts of [1, 2]) {
-      const policy = new Policy(tinyGpt(4, config), horizon); // not the reference, so that pairs differ in their loss
+      const policy = world.start(4, 0.4); // not the reference, so that pairs differ in their loss
       const halves = { steps: parts, stepsPerRound: parts, promptsPerRound: 8, batchSize: 8 / parts };
       const run = options({ policy, labeller: preferHigher(reward), ...halves, learningRate: 1e-12 });
       losses.push([]);
@@ -214,7 +206,7 @@ describe("iterative DPO", () => {
     assertClose((first + second) / 2, whole, 1e-5, "mean of the halves"); // float32, the policy as good as unmoved
     assert.ok(Math.abs(first - second) > 1e-3, `${first}, ${second}`);
     // In an order of the round's own, and with as many tokens as its steps have on average.
-    const policy = new Policy(tinyGpt(4, config), horizon);
+    const policy = world.start(4, 0.4);
     const rng = Random.fromSeed(1).child("step 0");
     const { samples, pairs } = await drawLabelledPairs(options({ policy, labeller: preferHigher(reward) }), 8, rng);
     const order = rng.child("minibatches").shuffle(pairs);
@@ -247,7 +239,7 @@ describe("iterative DPO", () => {
 
   it("has no option that does nothing", async () => {
     const base = await trained(trainee());
-    const other = new Policy(tinyGpt(4, config), horizon);
+    const other = world.start(4, 0.4);
     for (const change of [
       { beta: 1.2 },
       { promptsPerRound: 13 },

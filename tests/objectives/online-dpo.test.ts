@@ -5,28 +5,17 @@ import { Policy, sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
 import { trainOnlineDpo, type OnlineDpoOptions } from "../../src/objectives/online-dpo";
 import { preferByBradleyTerry, preferHigher } from "../../src/rewards/labeller";
-import type { Reward } from "../../src/rewards/reward";
+import type {} from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
-import type { Example } from "../../src/text/dialogue";
-import { BOT, EOS, USER } from "../../src/text/vocabulary";
+import type {} from "../../src/text/dialogue";
+import { BOT, USER } from "../../src/text/vocabulary";
 import { assertResumes, trained, type Trainee } from "../models/resume";
-import { allResponses, temporaryFolder, tinyGpt, weightsOf } from "../models/tiny";
+import { temporaryFolder, weightsOf } from "../models/tiny";
+import { toy } from "./enumerable-toy";
 
-// Answers of at most two words out of 4, 5, 6, and the <eos> that the horizon decrees: 13 responses to a prompt.
-const horizon = 3;
-const prompt = [USER, 4, BOT];
-const examples = allResponses([4, 5, 6], horizon).map((response): Example => ({ prompt, response }));
-const config = { vocabularySize: 7, context: 6, width: 16, layers: 1, heads: 2 };
-
-/** Worth something to say: 5 after 4; 6 costs; silence costs most. */
-const rewardOf = ({ response }: Example): number => {
-  if (response[0] === EOS) return -1;
-  const worth = response.reduce((sum, token) => sum + (token === 5 ? 0.5 : token === 6 ? -0.75 : 0), 0);
-  return worth + (response[0] === 4 && response[1] === 5 ? 1 : 0);
-};
-const reward: Reward = async (asked) => asked.map(rewardOf);
-const rewards = examples.map(rewardOf);
+const world = toy();
+const { prompt, examples, rewards, reward } = world;
 
 describe("online DPO", () => {
   const folder = temporaryFolder();
@@ -37,7 +26,7 @@ describe("online DPO", () => {
   });
   beforeEach(() => {
     tensors = tf.memory().numTensors;
-    reference = new Policy(tinyGpt(3, config, 0.15), horizon);
+    reference = world.start();
   });
   afterEach(() => {
     reference.dispose();
@@ -115,7 +104,7 @@ describe("online DPO", () => {
 
   it("has no option that does nothing", async () => {
     const base = await trained(trainee());
-    const other = new Policy(tinyGpt(4, config), horizon);
+    const other = world.start(4, 0.4);
     for (const change of [
       { beta: 0.6 },
       { promptsPerStep: 17 },

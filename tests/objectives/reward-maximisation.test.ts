@@ -10,30 +10,19 @@ import type { Reward } from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
 import { readSafetensors } from "../../src/tensors/safetensors";
-import type { Example } from "../../src/text/dialogue";
-import { BOT, EOS, PAD, USER } from "../../src/text/vocabulary";
+import type {} from "../../src/text/dialogue";
+import { BOT, PAD, USER } from "../../src/text/vocabulary";
 import { referenceGradient, referenceLogits, referenceLogProb } from "../models/reference-gpt";
 import { assertResumes, trained, type Trainee } from "../models/resume";
-import { allResponses, temporaryFolder, tinyGpt, weightsOf } from "../models/tiny";
+import { temporaryFolder, tinyGpt, weightsOf } from "../models/tiny";
+import { toy } from "./enumerable-toy";
 import { assertClose } from "./tabular";
 
-// Answers of at most two words out of 4, 5, 6, and the <eos> that the horizon decrees: 13 responses to a prompt.
-const horizon = 3;
-const responses = allResponses([4, 5, 6], horizon);
-const prompt = [USER, 4, BOT];
-const examples = responses.map((response): Example => ({ prompt, response }));
+const world = toy();
+const { horizon, prompt, examples, rewards, reward, worth } = world;
 
 const config: GptConfig = { vocabularySize: 7, context: 6, width: 4, layers: 1, heads: 1 };
 const policyOf = (seed: number): Policy => new Policy(tinyGpt(seed, config), horizon);
-
-/** Worth something to say: 5 after 4; 6 costs; silence costs most. */
-const rewardOf = ({ response }: Example): number => {
-  if (response[0] === EOS) return -1;
-  const worth = response.reduce((sum, token) => sum + (token === 5 ? 0.5 : token === 6 ? -0.75 : 0), 0);
-  return worth + (response[0] === 4 && response[1] === 5 ? 1 : 0);
-};
-const reward: Reward = async (asked) => asked.map(rewardOf);
-const rewards = examples.map(rewardOf);
 
 /** log π(y | x) of every response in float64, from weights. */
 function exactLogProbs(weights: ReadonlyMap<string, Float64Array>): number[] {
@@ -174,7 +163,7 @@ describe("reward maximisation by policy gradient", () => {
           `${length}`,
         );
       const differences = Array.from(logPolicy, (lp, i) => lp - logReference[i]);
-      assertClose(record.reward, mean(samples.map(rewardOf)), 1e-5, "reward", 1);
+      assertClose(record.reward, mean(samples.map(worth)), 1e-5, "reward", 1);
       assertClose(record.klPolicyToReference, mean(differences), 1e-5, "KL", 1);
       assertClose(record.negativeLogProb, -mean(logPolicy), 1e-5, "negativeLogProb", 1);
       assert.equal(record.length, mean(samples.map(({ response }) => response.length)));
@@ -182,7 +171,7 @@ describe("reward maximisation by policy gradient", () => {
       assert.equal(record.silent, samples.filter(({ response }) => response.length === 1).length);
       assert.equal(record.tokens, 48 * Math.max(...samples.map((s) => s.prompt.length + s.response.length)));
       if (klEstimator === "k1") {
-        const returns = samples.map((sample, i) => rewardOf(sample) - 0.7 * differences[i]);
+        const returns = samples.map((sample, i) => worth(sample) - 0.7 * differences[i]);
         assertClose(record.return, mean(returns), 1e-5, "return", 1);
         const advantages = returns.map((r, i) => r - returns[i ^ 1]); // of two, the other is the baseline
         const deviation = Math.sqrt(mean(advantages.map((a) => a * a)) - mean(advantages) ** 2);
@@ -201,7 +190,7 @@ describe("reward maximisation by policy gradient", () => {
             return Math.exp(d) - 1 - d;
           }).reduce((a, b) => a + b, 0),
         );
-        const returns = samples.map((sample, i) => rewardOf(sample) - 0.7 * perToken[i]);
+        const returns = samples.map((sample, i) => worth(sample) - 0.7 * perToken[i]);
         assertClose(record.return, mean(returns), 1e-4, "return with k3", 1);
         assert.ok(Math.abs(record.return - (record.reward - 0.7 * record.klPolicyToReference)) > 1e-3);
       }
@@ -211,7 +200,7 @@ describe("reward maximisation by policy gradient", () => {
   });
 
   it("comes within 2 % of the way from the reference's J to the best, β log Z", async () => {
-    const start = new Policy(tinyGpt(3, { ...config, width: 16, heads: 2 }, 0.15), horizon);
+    const start = world.start();
     for (const beta of [0.3, 1]) {
       const learner = start.clone();
       const from = await exactJ(start, start, beta);
@@ -280,7 +269,7 @@ describe("reward maximisation by policy gradient", () => {
       { klEstimator: "k3" as const },
       { prompts: [[USER, BOT]] },
       { reference: policy }, // not seed 2's; the trainee is another copy of seed 1's
-      { reward: (async (asked) => asked.map((example) => 2 * rewardOf(example))) as Reward },
+      { reward: (async (asked) => asked.map((example) => 2 * worth(example))) as Reward },
     ]) {
       const other = await trained(trainee(change));
       assert.notDeepEqual(other.weights, base.weights, `${Object.keys(change)} changed nothing`);
