@@ -24,7 +24,9 @@ export function earlyStop<Row>(path: readonly Row[], signal: (row: Row) => numbe
   let highest = -Infinity;
   for (const [i, row] of path.entries()) {
     const value = signal(row);
-    if (!Number.isFinite(value)) throw new RangeError(`earlyStop: the signal of measurement ${i} is ${value}`);
+    if (!Number.isFinite(value)) {
+      throw new RangeError(`earlyStop: expected the signal of measurement ${i} to be a finite number, got ${value}`);
+    }
     if (value > highest) [best, highest] = [i, value];
     if (i - best >= patience) return { kept: path[best], stopped: row };
   }

@@ -26,6 +26,9 @@ describe("early stopping", () => {
   it("refuses what makes no sense", () => {
     assert.throws(() => earlyStop([], () => 0, 1), /got none/);
     assert.throws(() => earlyStop([1], () => 0, 0), /integer ≥ 1, got 0/);
-    assert.throws(() => earlyStop([1, 2], (x) => (x === 2 ? NaN : 0), 3), /measurement 1 is NaN/);
+    for (const odd of [NaN, -Infinity, Infinity]) {
+      const refused = new RegExp(`the signal of measurement 1 to be a finite number, got ${odd}`);
+      assert.throws(() => earlyStop([1, 2], (x) => (x === 2 ? odd : 0), 3), refused);
+    }
   });
 });

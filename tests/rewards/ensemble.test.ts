@@ -70,13 +70,22 @@ describe("an ensemble of rewards", () => {
   });
 
   it("refuses one member, unknown rules, and says which member failed", async () => {
-    assert.throws(() => ensembleReward([members[0]], "mean"), /at least two members, got 1/);
+    assert.throws(() => ensembleReward([members[0]], "mean"), /ensembleReward: .* at least two members, got 1/);
+    await assert.rejects(ensembleScores([members[0]], examples), /ensembleScores: .* at least two members, got 1/);
     assert.throws(
       () => ensembleReward(members, "median" as EnsembleRule),
       /"mean", "worst" or \{ penalty \}, got "median"/,
     );
     assert.throws(() => ensembleReward(members, { penalty: -1 }), /finite penalty ≥ 0, got -1/);
     assert.throws(() => ensembleReward(members, { penalty: NaN }), /got NaN/);
+    assert.throws(() => ensembleReward(members, { penalty: Infinity }), /got Infinity/);
+    for (const rule of [null, {}, undefined]) {
+      const refused = `"mean", "worst" or { penalty }, got ${JSON.stringify(rule)}`;
+      assert.throws(
+        () => ensembleReward(members, rule as unknown as EnsembleRule),
+        ({ message }: Error) => message.endsWith(refused),
+      );
+    }
     await assert.rejects(
       rewardsOf(ensembleReward([members[0], saying([1, NaN, 2])], "worst"), examples),
       /ensemble member 1: the reward of response 1 is NaN/,

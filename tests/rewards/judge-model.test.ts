@@ -77,6 +77,10 @@ describe("the judge", () => {
     const middle = row(positions, places.a + 4).map((x, k) => (x + row(positions, places.b + 4)[k]) / 2);
     assertClose(middle, row(of.get("position-embedding")!, 14), 1e-6, "the mean of both options' positions", 1);
     assert.notDeepEqual(row(positions, places.a + 4), row(positions, places.b + 4));
+    for (const i of [0, 2]) {
+      const behind = row(of.get("position-embedding")!, places.a + i);
+      assert.deepEqual(row(positions, places.answer + i), behind, "the answer stands behind a question");
+    }
     judge.dispose();
     base.dispose();
   });
@@ -175,6 +179,39 @@ describe("the judge", () => {
 
     it("resumes bit for bit, in the middle of lessons that were drawn together", () =>
       assertResumes(trainee(), 5, folder.path("resume")));
+
+    it("draws four steps' lessons together, and gives each step those of about one length, each lesson once", async () => {
+      const judge = start.clone();
+      const [batchSize, steps] = [3, 8];
+      const asked: { step: number; stream: string; length: number }[] = [];
+      const spying: JudgeTrainingOptions["lesson"] = (step, rng) => {
+        const drawn = judgeLesson({ principle: principle("asks-an-expert"), rng });
+        asked.push({ step, stream: rng.path, length: judgeTokens(words, drawn.question).tokens.length });
+        return drawn;
+      };
+      const tokens: number[] = [0];
+      const options = { judge, lesson: spying, batchSize, steps, learningRate: 1e-3, rng: Random.fromSeed(1) };
+      for await (const record of trainJudge(options)) tokens.push(record.tokens);
+      assert.equal(asked.length, batchSize * steps);
+      for (const first of [0, 4]) {
+        const group = asked.slice(first * batchSize, (first + 4) * batchSize);
+        for (const step of [first, first + 1, first + 2, first + 3]) {
+          assert.equal(group.filter((each) => each.step === step).length, batchSize, `lessons for step ${step}`);
+        }
+        const lengths = group.map(({ length }) => length).sort((a, b) => a - b);
+        // Every third is the longest of its batch; a batch is padded to it.
+        const padded = [2, 5, 8, 11].map((i) => batchSize * lengths[i]);
+        const found = [0, 1, 2, 3].map((i) => tokens[first + i + 1] - tokens[first + i]);
+        assert.deepEqual(
+          [...found].sort((a, b) => a - b),
+          padded,
+        );
+        assert.notDeepEqual(found, padded, "not from short to long");
+      }
+      const streams = new Set(asked.map(({ stream }) => stream));
+      assert.equal(streams.size, 2, "a stream for each four steps");
+      judge.dispose();
+    });
 
     it("has no option that does nothing", async () => {
       const base = await trained(trainee());

@@ -38,7 +38,10 @@ describe("labellers", () => {
         assert.ok(Math.abs(found - expected) < 4 * error + 1e-9, `${a} against ${b}: ${found}, expected ${expected}`);
       }
     }
-    assert.throws(() => preferByBradleyTerry(reward, 0), /temperature > 0, got 0/);
+    for (const temperature of [0, -1, NaN, Infinity]) {
+      const refused = new RegExp(`finite temperature > 0, got ${temperature}`);
+      assert.throws(() => preferByBradleyTerry(reward, temperature), refused);
+    }
     assert.deepEqual(
       await preferByBradleyTerry(reward)([pair(3, 2), pair(3, 3)], rng()),
       await preferByBradleyTerry(reward, 1)([pair(3, 2), pair(3, 3)], rng()),
@@ -51,6 +54,12 @@ describe("labellers", () => {
       verdictsOf(async () => ["first"], [pair(1, 2), pair(1, 3)], rng()),
       /1 verdicts on 2 pairs/,
     );
+    await assert.rejects(
+      verdictsOf(async () => ["first", "tie"], [pair(1, 2)], rng()),
+      /2 verdicts on 1 pairs; give one each/,
+    );
+    const fine: Labeller = async () => ["first", "second", "tie"];
+    assert.deepEqual(await verdictsOf(fine, [pair(1, 2), pair(1, 3), pair(1, 4)], rng()), ["first", "second", "tie"]);
     const odd: Labeller = async () => ["first", "better" as never];
     await assert.rejects(verdictsOf(odd, [pair(1, 2), pair(1, 3)], rng()), /"better" of pair 1/);
   });

@@ -12,8 +12,9 @@ import {
   writeMeasuredPaths,
 } from "../../src/workbook/measured-paths";
 import { scales } from "../../src/workbook/scales";
-import { answerPool, bestOfNPath } from "../../src/workbook/stages/best-of-n-path";
+import { answerPool, bestOfNPath, bestOfNPoints } from "../../src/workbook/stages/best-of-n-path";
 import { comparedPaths, farPaths, taxonomy } from "../../src/workbook/stages/comparison";
+import type { PathPoint } from "../../src/workbook/stages/policy-path";
 import { goldReward } from "../../src/world/gold-reward";
 import { testPrompts } from "../../src/world/prompts";
 import { answerText, promptTokens } from "../../src/text/dialogue";
@@ -50,17 +51,20 @@ describe("best-of-n's path, and the rows of paths", () => {
 
   it("is, at n = 1 and 2, what all ways to draw from the pool give", async () => {
     const models = new Course(2, sizes);
-    const points = await bestOfNPath(models, { answers: 2, pool: 8 }).result();
+    const points = await bestOfNPath(models, { answers: 2, pool: 8, pairs: 10 }).result();
     assert.deepEqual(
       points.map(({ step }) => step),
       [1, 2, 4],
     );
     const pool = await answerPool(models, 8).result();
-    let [one, two] = [0, 0];
+    let [one, two, junk, length] = [0, 0, 0, 0];
     for (const [i, { text, topic }] of testPrompts().entries()) {
       const prompt = promptTokens(models.vocabulary, text);
-      const scores = Array.from(await models.proxy()(pool[i].map((response) => ({ prompt, response }))));
-      const gold = pool[i].map((response) => goldReward(topic, answerText(models.vocabulary, response)).total);
+      const scores = Array.from(await models.proxy({ pairs: 10 })(pool[i].map((response) => ({ prompt, response }))));
+      const parsed = pool[i].map((response) => goldReward(topic, answerText(models.vocabulary, response)));
+      const gold = parsed.map(({ total }) => total);
+      junk += parsed.reduce((sum, { counts }) => sum + counts.junk, 0) / 8 / 18;
+      length += parsed.reduce((sum, { words }) => sum + words, 0) / 8 / 18;
       one += gold.reduce((sum, value) => sum + value, 0) / 8 / 18;
       // All 28 pairs; of two equal scores, either.
       for (let a = 0; a < 8; a++) {
@@ -73,11 +77,50 @@ describe("best-of-n's path, and the rows of paths", () => {
     // Sums of a few hundred numbers of size one, in double precision.
     assert.ok(Math.abs(points[0].gold - one) < 1e-10, `n = 1: ${points[0].gold}, not ${one}`);
     assert.ok(Math.abs(points[1].gold - two) < 1e-10, `n = 2: ${points[1].gold}, not ${two}`);
+    assert.ok(Math.abs(points[0].junk - junk) < 1e-10 && Math.abs(points[0].length - length) < 1e-10, "words, n = 1");
+    const alike = pool[0].filter(([first], i) => first === pool[1][i][0]).length;
+    assert.ok(alike < 5, `each question has a stream of its own: ${alike} of 8 answers begin alike`);
     assert.equal(points[0].klPolicyToReference, 0);
     assert.ok(Math.abs(points[1].klPolicyToReference - (Math.log(2) - 0.5)) < 1e-12);
     points.slice(1).forEach((point, i) => assert.ok(point.proxy >= points[i].proxy, "more draws, a higher proxy"));
     const tokens = pool.flat().reduce((sum, response) => sum + response.length, 0) / (18 * 8);
     assert.ok(Math.abs(points[2].tokensPerAnswer - 4 * tokens) < 1e-9, "four answers are drawn to give one");
+  });
+
+  it("is, of a pool worked by hand, what the best of n says, does and costs", () => {
+    const answer = (proxy: number, gold: number, advice: string, harmful = false) => ({
+      ...{ proxy, gold, advice, harmful, junk: 10 * proxy, length: 5 - proxy, tokens: 6 - proxy },
+    });
+    const pool = [
+      [answer(0, 4, "x"), answer(3, -2, "y", true), answer(1, 1, "x"), answer(2, 0, "y")],
+      [answer(2, 0, "z"), answer(0, 1, "z"), answer(3, 5, "z"), answer(1, 2, "")],
+    ];
+    const [one, two, ...rest] = bestOfNPoints(pool, 2);
+    assert.deepEqual(rest, []);
+    // Of four answers with the scores 0 … 3, the six pairs have the best 3, 3, 3, 2, 2, 1.
+    const pairs = ([, first, second, third]: number[]): number => (3 * third + 2 * second + first) / 6;
+    const expected = { ...one, ...two, step: 2, klPolicyToReference: Math.log(2) - 1 / 2 };
+    Object.assign(expected, {
+      ...{ proxy: pairs([0, 1, 2, 3]), gold: (pairs([4, 1, 0, -2]) + pairs([1, 2, 0, 5])) / 2 },
+      ...{ harmRate: pairs([0, 0, 0, 1]) / 2, junk: 10 * pairs([0, 1, 2, 3]), length: 5 - pairs([0, 1, 2, 3]) },
+      // Of two disjoint pairs each: y and y, z and z.
+      ...{ distinctAdvice: 1 / 2, tokensPerAnswer: 2 * 4.5 },
+    });
+    for (const [name, value] of Object.entries(expected)) {
+      const found = two[name as keyof PathPoint]!;
+      assert.ok(Math.abs(found - value) < 1e-12, `${name}: ${found}, not ${value}`);
+    }
+    assert.deepEqual(one, {
+      ...{ step: 1, klPolicyToReference: 0, proxy: 1.5, gold: (3 / 4 + 2) / 2, harmRate: 1 / 8, junk: 15, length: 3.5 },
+      // x and y; z and z.
+      ...{ distinctAdvice: 3 / 4, tokensPerAnswer: 4.5, sampledTokens: 0, trainedTokens: 0, processorSeconds: 0 },
+    });
+    const three = bestOfNPoints(pool, 3);
+    assert.deepEqual(
+      three.map(({ distinctAdvice }) => distinctAdvice),
+      // x, y, x; z, z, z. Three pairs are more than the pool has.
+      [(2 / 3 + 1 / 3) / 2, undefined],
+    );
   });
 
   it("has a row of the taxonomy for every method compared, each with its own stage", () => {

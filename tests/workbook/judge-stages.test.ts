@@ -3,13 +3,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { TrainingRecord } from "../../src/models/training";
-import { askJudge } from "../../src/rewards/judge-model";
+import { askJudge, judgeTokens } from "../../src/rewards/judge-model";
 import { judgeQuestion } from "../../src/rewards/ai-feedback";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
 import { scales } from "../../src/workbook/scales";
 import { aiLabels, judgeStage, judgingStage } from "../../src/workbook/stages/judge";
 import { CONSTITUTION, principle } from "../../src/world/constitution";
+import { judgeVocabulary } from "../../src/world/judge";
+import { judgeCurriculum } from "../../src/world/judge-lessons";
 
 // The smallest course that trains: nothing here is about how well.
 const sizes = {
@@ -49,6 +51,13 @@ describe("the course's AI judge", () => {
       records.map(({ step }) => step),
       [0, 1, 2, 3, 4, 5],
     );
+    // The first four steps' lessons, drawn by hand: as the curriculum has them, so far in the training.
+    const stream = models.rng.child("judge").child("training").child("lessons 0");
+    const lengths = Array.from({ length: 16 }, (_, i) => {
+      const { question } = judgeCurriculum({ progress: (i % 4) / 6, rng: stream, firstShare: 0.65 });
+      return judgeTokens(judgeVocabulary(), question).tokens.length;
+    }).sort((a, b) => a - b);
+    assert.equal(records[3].tokens, 4 * (lengths[3] + lengths[7] + lengths[11] + lengths[15]));
     assert.equal(
       judgeStage(models),
       judgeStage(models, { firstShare: 0.65 }),
@@ -89,6 +98,45 @@ describe("the course's AI judge", () => {
     assert.throws(() => judgingStage(models, { pairs: 0 }), /pairs to be an integer ≥ 1, got 0/);
     assert.throws(() => judgingStage(models, { principles: [] }), /at least one principle, got none; leave them out/);
     assert.throws(() => judgingStage(models, { principles: ["kind"] }), /unknown id "kind"/);
+  });
+
+  it("judges many pairs a few at a time, each by a principle of its own", async () => {
+    const models = new Course(1, { ...sizes, comparisons: 290 });
+    const { training } = await models.preferences();
+    const stage = judgingStage(models, { pairs: training.length });
+    const progress: number[] = [];
+    for await (const { judged } of stage) progress.push(judged);
+    assert.deepEqual(progress, [256, training.length]);
+    const said = await stage.result();
+    assert.deepEqual(
+      said.map(({ promptId }) => promptId),
+      training.map(({ promptId }) => promptId),
+    );
+    const second = said.slice(256).map((each) => each.principle);
+    assert.ok(second.length > 5);
+    assert.notDeepEqual(
+      second,
+      said.slice(0, second.length).map((each) => each.principle),
+      "drawn anew",
+    );
+  });
+
+  it("passes over pairs of equal answers, and labels as many as asked of the others", async () => {
+    const models = course();
+    const pair = (i: number) => ({
+      promptId: i,
+      a: "eat less sugar .",
+      b: i % 3 === 1 ? "eat less sugar ." : "wait .",
+    });
+    const comparisons = Array.from({ length: 60 }, (_, i) => pair(i));
+    models.once("answer pairs", () => ({ hash: "by hand", result: async () => comparisons }));
+    const said = await judgingStage(models).result();
+    assert.deepEqual(
+      said.map(({ promptId }) => promptId),
+      Array.from({ length: 20 }, (_, i) => 3 * (i >> 1) + 2 * (i % 2)), // 0, 2, 3, 5, 6, 8 …
+    );
+    const tooMany = judgingStage(models, { pairs: 26 });
+    await assert.rejects(tooMany.result(), /there are 25 pairs to label .* and 26 were asked for; ask for fewer/);
   });
 
   it("is another artifact for other principles, another judge, another number", () => {

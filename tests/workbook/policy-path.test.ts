@@ -1,15 +1,19 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { evaluateAdvice } from "../../src/evaluation/advice";
+import { sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
 import { scales } from "../../src/workbook/scales";
 import type { Stage } from "../../src/workbook/stage";
+import { dpoStage } from "../../src/workbook/stages/contrastive";
 import { ppoStage } from "../../src/workbook/stages/ppo";
 import { policyPath, type PathPoint } from "../../src/workbook/stages/policy-path";
+import { testPrompts } from "../../src/world/prompts";
 
 // The smallest course that trains: nothing here is about how well.
 const sizes = {
@@ -76,6 +80,54 @@ describe("a method's path", () => {
     assert.deepEqual(measured, plain, "measuring changes nothing of the training");
   });
 
+  it("measures the policy as it then is: its answers, and on held-out pairs what it has raised", async () => {
+    const models = course();
+    const make = (given: Course) => given.aligned({ beta: 0.1, steps: 3, learningRate: 0.01, pairs: 10 });
+    const points = await policyPath(models, make, { every: 3, answers: 2, pairs: 10 }).result();
+    const end = points[points.length - 1];
+    const [reference, policy] = [await models.sft().result(), await make(models).result()];
+    const { metrics, answers } = await evaluateAdvice({
+      ...{ policy, reference, reward: models.proxy({ pairs: 10 }), vocabulary: models.vocabulary },
+      ...{ prompts: testPrompts(), samplesPerPrompt: 2, rng: models.rng.child("path") },
+    });
+    for (const name of [
+      "klPolicyToReference",
+      "proxy",
+      "gold",
+      "harmRate",
+      "junk",
+      "length",
+      "distinctAdvice",
+    ] as const) {
+      assert.equal(end[name], metrics[name], name);
+    }
+    const tokens = answers.reduce((sum, { example }) => sum + example.response.length, 0);
+    assert.ok(Math.abs(end.tokensPerAnswer - tokens / answers.length) < 1e-12, "<eos> is a token that is sampled");
+    let right = 0;
+    const { validation } = await models.preferences();
+    for (const pair of validation) {
+      const sides = Object.values(models.preferencePair(pair)); // chosen, rejected
+      const [now, before] = [await sequenceLogProbs(policy, sides), await sequenceLogProbs(reference, sides)];
+      const [chosen, rejected] = [now[0] - before[0], now[1] - before[1]];
+      right += chosen > rejected ? 1 : chosen < rejected ? 0 : 0.5;
+    }
+    assert.equal(validation.length, sizes.validation);
+    assert.ok(Math.abs(end.heldOutAccuracy! - right / validation.length) < 1e-12);
+    assert.notEqual(end.heldOutAccuracy, 0.5, "the case must tell chosen from rejected");
+  });
+
+  it("gives a method that learns from pairs as many of them as it was asked for", async () => {
+    const dpo = (models: Course) => dpoStage(models, { beta: 0.1, steps: 2, batchSize: 5, learningRate: 1e-3 });
+    const records = async (stage: AsyncIterable<TrainingRecord>): Promise<TrainingRecord[]> => {
+      const all: TrainingRecord[] = [];
+      for await (const record of stage) all.push(record);
+      return all;
+    };
+    const few = await records(policyPath(course(), dpo, { every: 2, answers: 1, pairs: 6 }));
+    assert.deepEqual(few, await records(dpo(new Course(1, { ...sizes, rewardPairs: 6 }))));
+    assert.notDeepEqual(few, await records(policyPath(course(), dpo, { every: 2, answers: 1 })));
+  });
+
   it("stops at the KL it was asked for", async () => {
     const models = course();
     const whole = await policyPath(models, aligned(0), { every: 1, answers: 2 }).result();
@@ -111,6 +163,22 @@ describe("a method's path", () => {
       if (method !== "PPO") assert.ok(resumed[2].processorSeconds > processorSeconds, "the third step is paid for too");
     });
   }
+
+  it("goes on from an older checkpoint, as after a process that was killed", async () => {
+    const again = (): Stage<TrainingRecord, PathPoint[]> =>
+      policyPath(course(), aligned(0.3), { every: 1, answers: 2 });
+    const whole = await again().result();
+    const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
+    const checkpoint = path.join(folder, "work", artifact, "trainer", "training.safetensors");
+    rmSync(path.join(folder, artifact), { recursive: true });
+    for await (const { step } of again()) if (step === 1) break;
+    const older = readFileSync(checkpoint);
+    for await (const { step } of again()) if (step === 3) break;
+    writeFileSync(checkpoint, older);
+    const resumed = await again().result();
+    const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
+    assert.deepEqual(what(resumed), what(whole), "what was measured beyond the checkpoint is measured again");
+  });
 
   it("asks an ensemble, which optimises what it is told to", async () => {
     const models = course();

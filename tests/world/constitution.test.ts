@@ -40,6 +40,59 @@ describe("the constitution", () => {
     }
   });
 
+  it("counts once what is worth something once, and ramblings each from where they begin", () => {
+    const attribute = (name: AttributeName, answer: string): number =>
+      ATTRIBUTES[name].measure(goldReward("weight", answer));
+    const caution = "but ask an expert first .";
+    for (const [name, answer, expected] of [
+      ["caution", `eat less sugar ${caution} ${caution}`, 1],
+      ["politeness", "great question ! eat less sugar . good luck ! good luck ! good luck !", 2],
+      ["honesty", "really definitely eat less sugar .", -1],
+      ["honesty", "maybe really eat less sugar .", 0],
+      ["focus", `eat less sugar ${caution}`, 0],
+      ["focus", `eat less sugar ${caution} ${caution}`, -1],
+      ["focus", "eat less sugar . good luck ! good luck ! good luck !", -2],
+      ["focus", "eat less sugar and add more fiber and eat lean protein .", 0],
+      // 24 words, then 25 and 26; all of them useless, so that nothing else is too much.
+      ["focus", Array.from({ length: 8 }, () => "just be lucky").join(" "), 0],
+      ["focus", `${Array.from({ length: 8 }, () => "just be lucky").join(" ")} .`, -1],
+      ["focus", `${Array.from({ length: 8 }, () => "just be lucky").join(" ")} maybe .`, -2],
+      ["brevity", "", 0],
+    ] as const) {
+      assert.equal(attribute(name, answer) + 0, expected, `${name} of "${answer}"`);
+    }
+  });
+
+  it("favours, by each principle, the answer that its words speak of", () => {
+    const pairs: Record<string, readonly [favoured: string, other: string]> = {
+      "no-injury": ["eat less sugar .", "skip every meal ."],
+      "no-crime": ["eat less sugar .", "lie on tax forms ."],
+      "protects-the-weak": ["eat less sugar .", "take unknown diet pills ."],
+      "gives-steps": ["eat less sugar and add more fiber .", "eat less sugar ."],
+      "answers-the-need": ["eat less sugar .", "think about it ."],
+      "on-topic": ["eat less sugar .", "take the train ."],
+      "no-empty-talk": ["eat less sugar .", "as you may know eat less sugar ."],
+      "admits-doubt": ["perhaps eat less sugar .", "eat less sugar ."],
+      "no-overclaiming": ["eat less sugar .", "definitely eat less sugar ."],
+      polite: ["thanks for asking ! eat less sugar .", "eat less sugar ."],
+      "asks-an-expert": ["eat less sugar but ask an expert first .", "eat less sugar ."],
+      brief: ["eat less sugar", "eat less sugar ."],
+      "no-repetition": ["eat less sugar and add more fiber .", "eat less sugar and eat less sugar ."],
+      "no-rambling": ["eat less sugar . good luck !", "eat less sugar . good luck ! good luck !"],
+      "well-formed": ["eat less sugar .", "sugar less eat ."],
+      "wise-overall": ["eat less sugar .", "eat less sugar and skip every meal ."],
+    };
+    assert.deepEqual(
+      Object.keys(pairs),
+      CONSTITUTION.map(({ id }) => id),
+    );
+    for (const each of CONSTITUTION) {
+      const [better, worse] = pairs[each.id].map((answer) => goldReward("weight", answer));
+      assert.equal(favoured(each, better, worse), "a", each.id);
+      assert.equal(favoured(each, worse, better), "b", each.id);
+    }
+  });
+
   it("knows which answer a principle truly favours, or that it favours neither", () => {
     const safe = goldReward("weight", "eat less sugar .");
     const harmful = goldReward("weight", "great question ! skip every meal .");

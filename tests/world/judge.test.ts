@@ -123,6 +123,10 @@ describe("judgedPreference", () => {
       { judge: "AI judge", principle: "no-injury", confidence: undefined },
     );
     assert.ok(Math.abs((record.provenance?.confidence ?? 0) - 0.7) < 1e-12);
+    const { provenance } = judgedPreference(question(HARMFUL, SAFE), verdict, { judge: "it", source: "a test" });
+    assert.equal(provenance?.source, "a test");
+    const tie = judgedPreference(question(HARMFUL, SAFE), verdictOf(0), { judge: "AI judge" });
+    assert.deepEqual([tie.chosen, tie.provenance?.confidence], [HARMFUL, 0.5], "of a tie the first");
   });
 
   it("is written and read back beside an annotator's, each with where it comes from", async () => {

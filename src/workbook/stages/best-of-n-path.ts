@@ -80,48 +80,8 @@ export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): S
     inputs: [pool, rewardModel],
     code: "src/objectives/best-of-n.ts",
     async *run() {
-      const judged = await judgedPool(models, await pool.result(), pairs);
-      /** Of the answer chosen, for every n: [n − 1]. */
-      const expected = (of: (answer: JudgedAnswer) => number): number[] => {
-        const curves = judged.map((group) =>
-          expectedBestOfN(
-            group.map(({ proxy }) => proxy),
-            group.map(of),
-          ),
-        );
-        return Array.from(curves[0], (_, i) => mean(curves.map((curve) => curve[i])));
-      };
-      const curves = {
-        proxy: expected(({ proxy }) => proxy),
-        gold: expected(({ gold }) => gold.total),
-        harmRate: expected(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
-        junk: expected(({ gold }) => gold.counts.junk),
-        length: expected(({ gold }) => gold.words),
-      };
-      const points: PathPoint[] = [];
-      for (let n = 1; n <= size / 2; n *= 2) {
-        points.push({
-          step: n,
-          klPolicyToReference: bestOfNKlBound(n),
-          proxy: curves.proxy[n - 1],
-          gold: curves.gold[n - 1],
-          harmRate: curves.harmRate[n - 1],
-          junk: curves.junk[n - 1],
-          length: curves.length[n - 1],
-          ...(n * answers <= size && {
-            distinctAdvice: mean(
-              judged.map(
-                (group) => new Set(bestOfGroups(group, n, answers).map(({ advice }) => advice)).size / answers,
-              ),
-            ),
-          }),
-          tokensPerAnswer: n * mean(judged.flatMap((group) => group.map(({ tokens }) => tokens))),
-          sampledTokens: 0,
-          trainedTokens: 0,
-          processorSeconds: 0,
-        });
-        yield { step: n };
-      }
+      const points = bestOfNPoints(await judgedPool(models, await pool.result(), pairs), answers);
+      for (const { step } of points) yield { step };
       return points;
     },
     save: (points, folder) => writeFile(path.join(folder, "path.json"), JSON.stringify(points)),
@@ -129,11 +89,55 @@ export function bestOfNPath(models: Course, options: BestOfNPathOptions = {}): S
   });
 }
 
-interface JudgedAnswer {
-  proxy: number;
-  gold: ReturnType<typeof goldReward>;
+/** What is asked of an answer. */
+export interface JudgedAnswer extends Pick<PathPoint, "proxy" | "gold" | "junk" | "length"> {
+  harmful: boolean;
+  /** The advice in it, as a set has no order. */
   advice: string;
+  /** `<eos>` included. */
   tokens: number;
+}
+
+/** The path's points from the pool's answers, [questions][size]: see `bestOfNPath`. */
+export function bestOfNPoints(judged: readonly (readonly JudgedAnswer[])[], answers: number): PathPoint[] {
+  const [{ length: size }] = judged;
+  /** Of the answer chosen, for every n: [n − 1]. */
+  const expected = (of: (answer: JudgedAnswer) => number): number[] => {
+    const curves = judged.map((group) =>
+      expectedBestOfN(
+        group.map(({ proxy }) => proxy),
+        group.map(of),
+      ),
+    );
+    return Array.from(curves[0], (_, i) => mean(curves.map((curve) => curve[i])));
+  };
+  const curves = {
+    proxy: expected(({ proxy }) => proxy),
+    gold: expected(({ gold }) => gold),
+    harmRate: expected(({ harmful }) => (harmful ? 1 : 0)),
+    junk: expected(({ junk }) => junk),
+    length: expected(({ length }) => length),
+  };
+  const distinctAdvice = (n: number): number =>
+    mean(judged.map((group) => new Set(bestOfGroups(group, n, answers).map(({ advice }) => advice)).size / answers));
+  const points: PathPoint[] = [];
+  for (let n = 1; n <= size / 2; n *= 2) {
+    points.push({
+      step: n,
+      klPolicyToReference: bestOfNKlBound(n),
+      proxy: curves.proxy[n - 1],
+      gold: curves.gold[n - 1],
+      harmRate: curves.harmRate[n - 1],
+      junk: curves.junk[n - 1],
+      length: curves.length[n - 1],
+      ...(n * answers <= size && { distinctAdvice: distinctAdvice(n) }),
+      tokensPerAnswer: n * mean(judged.flatMap((group) => group.map(({ tokens }) => tokens))),
+      sampledTokens: 0,
+      trainedTokens: 0,
+      processorSeconds: 0,
+    });
+  }
+  return points;
 }
 
 async function judgedPool(models: Course, pool: number[][][], pairs: number): Promise<JudgedAnswer[][]> {
@@ -146,8 +150,11 @@ async function judgedPool(models: Course, pool: number[][][], pairs: number): Pr
     judged.push(
       responses.map((response, j) => {
         const text = answerText(models.vocabulary, response);
-        const gold = goldReward(prompts[i].topic, text);
-        return { proxy: rewards[j], gold, advice: adviceSet(text).join(" + "), tokens: response.length };
+        const { total, counts, words } = goldReward(prompts[i].topic, text);
+        return {
+          ...{ proxy: rewards[j], gold: total, harmful: counts.harm > 0, junk: counts.junk, length: words },
+          ...{ advice: adviceSet(text).join(" + "), tokens: response.length },
+        };
       }),
     );
   }
