@@ -119,5 +119,5 @@ function seedsOf(text: string): number[] {
   if (!words.every((word) => /^-?\d+$/.test(word) && Number.isSafeInteger(Number(word)))) {
     throw new InvalidArgumentError("Expected integers separated by commas, as in 0,1,2.");
   }
-  return [...new Set(words.map(Number))];
+  return words.map(Number);
 }

@@ -144,8 +144,8 @@ describe("workbook compare", () => {
     }
   });
 
-  it("takes seeds once each, and stops at Ctrl-C with what it has", async () => {
-    const options = ["--seed", "0, 0,-3", "--scale", "quick", "--study", "far", "--out", folder];
+  it("stops at Ctrl-C with what it has", async () => {
+    const options = ["--seed", "0, -3", "--scale", "quick", "--study", "far", "--out", folder];
     const env = { ...process.env, WORKBOOK_CACHE: path.join(folder, "cache") };
     const child = spawn(process.execPath, [...program, ...options], { env, stdio: ["ignore", "ignore", "pipe"] });
     const exit = once(child, "exit");

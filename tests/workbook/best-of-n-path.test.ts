@@ -12,12 +12,13 @@ import {
   writeMeasuredPaths,
 } from "../../src/workbook/measured-paths";
 import { scales } from "../../src/workbook/scales";
-import { answerPool, bestOfNPath, bestOfNPoints } from "../../src/workbook/stages/best-of-n-path";
+import { answerPool, bestOfNPath, bestOfNPoints, judgedPool } from "../../src/workbook/stages/best-of-n-path";
 import { comparedPaths, farPaths, taxonomy } from "../../src/workbook/stages/comparison";
 import type { PathPoint } from "../../src/workbook/stages/policy-path";
 import { goldReward } from "../../src/world/gold-reward";
+import { adviceSet } from "../../src/world/parse";
 import { testPrompts } from "../../src/world/prompts";
-import { answerText, promptTokens } from "../../src/text/dialogue";
+import { answerText, promptTokens, responseTokens } from "../../src/text/dialogue";
 
 const sizes = {
   ...scales.quick,
@@ -121,6 +122,30 @@ describe("best-of-n's path, and the rows of paths", () => {
       // x, y, x; z, z, z. Three pairs are more than the pool has.
       [(2 / 3 + 1 / 3) / 2, undefined],
     );
+  });
+
+  it("asks of an answer what the world and the reward model say of it", async () => {
+    const models = new Course(2, sizes);
+    const { text, topic } = testPrompts()[0];
+    const answers = [
+      "and eat less sugar",
+      "skip every meal but ask an expert first .",
+      "eat less sugar and skip every meal",
+    ];
+    const tokens = answers.map((answer) => responseTokens(models.vocabulary, answer));
+    const [judged, ...rest] = await judgedPool(models, [tokens], 10);
+    assert.deepEqual(rest, []);
+    const prompt = promptTokens(models.vocabulary, text);
+    const scores = await models.proxy({ pairs: 10 })(tokens.map((response) => ({ prompt, response })));
+    answers.forEach((answer, i) => {
+      const { total, counts, words } = goldReward(topic, answer);
+      const { advice, ...numbers } = judged[i];
+      assert.deepEqual(numbers, {
+        ...{ proxy: scores[i], gold: total, harmful: i > 0, junk: counts.junk, length: words },
+        tokens: answer.split(" ").length + 1, // <eos>
+      });
+      assert.equal(advice, [...adviceSet(answer)].join(" + "));
+    });
   });
 
   it("has a row of the taxonomy for every method compared, each with its own stage", () => {

@@ -140,7 +140,8 @@ export function bestOfNPoints(judged: readonly (readonly JudgedAnswer[])[], answ
   return points;
 }
 
-async function judgedPool(models: Course, pool: number[][][], pairs: number): Promise<JudgedAnswer[][]> {
+/** A pool of answers to the test questions, [questions][size], as a reward model of so many pairs and the world have them. */
+export async function judgedPool(models: Course, pool: number[][][], pairs: number): Promise<JudgedAnswer[][]> {
   const prompts = testPrompts();
   const judged: JudgedAnswer[][] = [];
   for (const [i, responses] of pool.entries()) {
