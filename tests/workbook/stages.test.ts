@@ -244,4 +244,13 @@ describe("the stages that train a policy", () => {
       }
     });
   }
+
+  it("those that ask the reward model are others where it is another, and online DPO by the annotators is not", () => {
+    const other = new Course(1, { ...sizes, rewardPairs: 10 });
+    const same = (name: string, options: object): boolean =>
+      cases[name].stage(models, options).hash === cases[name].stage(other, options).hash;
+    for (const name of ["ppo", "rloo", "grpo", "dpg", "brain", "best-of-n", "online-dpo"])
+      assert.ok(!same(name, {}), name);
+    assert.ok(same("online-dpo", { labels: "annotators" }));
+  });
 });
