@@ -253,4 +253,11 @@ describe("the stages that train a policy", () => {
       assert.ok(!same(name, {}), name);
     assert.ok(same("online-dpo", { labels: "annotators" }));
   });
+
+  it("KTO sees as many answers a step as DPO sees in pairs", async () => {
+    // Both count the padded tokens of a step's answers, whose longest is about as long.
+    const [kto, dpo] = [await trained(cases.kto.stage, {}), await trained(cases.dpo.stage, {})];
+    const ratio = kto.records[0].tokens / dpo.records[0].tokens;
+    assert.ok(ratio > 0.75 && ratio < 1.33, `KTO's tokens by DPO's: ${ratio}`);
+  });
 });
