@@ -101,6 +101,9 @@ describe("kernel/child-process", () => {
         ["error", "done"],
       );
       assert.equal(session.unhandled(id)[0].evalue, "at the end");
+      // Of a silent cell, too, since its reply says so; all else that it shows is dropped.
+      const silent = await session.run(`console.log("no"); void Promise.reject("hidden"); 5`, { silent: true });
+      assert.deepEqual([session.unhandled(silent.id)[0].evalue, silent.text, silent.result], ["hidden", "", undefined]);
       // One that the cell handles later in the same turn is none.
       const handled = await session.run(`const p = Promise.reject(1); await p.catch(() => "fine")`);
       assert.equal(handled.result, "'fine'");

@@ -13,6 +13,12 @@ export interface Outcome {
   userExpressions?: Record<string, unknown>;
 }
 
+interface StartOptions {
+  allowStdin?: boolean;
+  silent?: boolean;
+  expressions?: Record<string, string>;
+}
+
 /** A child process and what it has said, for tests. */
 export class ChildSession {
   readonly child: ChildProcess;
@@ -34,8 +40,8 @@ export class ChildSession {
   }
 
   /** Starts a cell; `ended` resolves when it is over. */
-  start(code: string, options: { allowStdin?: boolean; expressions?: Record<string, string> } = {}) {
-    const { allowStdin = true, expressions = {} } = options;
+  start(code: string, options: StartOptions = {}) {
+    const { allowStdin = true, silent = false, expressions = {} } = options;
     const id = `r${++this.count}`;
     const ended = new Promise<Outcome>((resolve) =>
       this.open.set(id, (outcome) => {
@@ -43,12 +49,12 @@ export class ChildSession {
         resolve(outcome);
       }),
     );
-    const message = { code, count: this.count, silent: false, allowStdin, userExpressions: expressions };
+    const message = { code, count: this.count, silent, allowStdin, userExpressions: expressions };
     this.child.send({ type: "execute", id, ...message });
     return { id, ended };
   }
 
-  async run(code: string, options: { allowStdin?: boolean; expressions?: Record<string, string> } = {}) {
+  async run(code: string, options: StartOptions = {}) {
     const { id, ended } = this.start(code, options);
     const outcome = await ended;
     return { ...outcome, text: this.text(id), errors: this.text(id, "stderr"), result: this.result(id) };
