@@ -66,7 +66,7 @@ export async function measureSeeds(
 ): Promise<number> {
   let rows = rowsOfEarlierRuns(out, { scale, beta });
   if (rows.length > 0) console.error(`${out} holds ${pathsIn(rows)} paths of earlier runs: measured again or kept`);
-  mkdirSync(out, { recursive: true }); // before the hours of work, not after them
+  mkdirSync(out, { recursive: true }); // before the work, not after it
   // A stage in training hears an interrupt itself. Between two of them nobody else does.
   let interrupted = false;
   const onSignal = (): void => void (interrupted = true);

@@ -39,10 +39,7 @@ export class StageInterrupted extends Error {
     options?: ErrorOptions,
   ) {
     const when = step === undefined ? "before its first step" : `after step ${step}`;
-    super(
-      `${stage} stopped ${when}. What it has learned is kept: run the cell again and it goes on from there.`,
-      options,
-    );
+    super(`${stage} stopped ${when}. What it has learned is kept: run it again and it goes on from there.`, options);
   }
 }
 
@@ -159,9 +156,16 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
     const kept = existsSync(recordsFile) ? [...parseRecords<R>(readFileSync(recordsFile, "utf8"), "cut short")] : [];
     training.step = kept.at(-1)?.step;
     const run = this.options.run({ workFolder, signal: interrupt.signal });
-    let finished = false;
+    // False once the trainer has come to its end, by its result or by a failure of its own.
+    let running = false;
+    const advance = async (): Promise<IteratorResult<R, T>> => {
+      running = false;
+      const next = await run.next();
+      running = next.done !== true;
+      return next;
+    };
     try {
-      let next = await run.next();
+      let next = await advance();
       const resumedAt = next.done === true ? Infinity : next.value.step;
       const before = kept.filter((record) => record.step < resumedAt);
       writeFileSync(recordsFile, before.map(formatRecord).join(""));
@@ -173,44 +177,51 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
         yield next.value;
         await turn(); // signals and a kernel's messages are read between turns
         const wasAborted = interrupt.signal.aborted;
-        next = await run.next();
+        next = await advance();
         if (wasAborted && next.done !== true)
           throw new Error(`${this.name}: the trainer goes on although its signal is aborted`);
       }
-      finished = true;
-      const result = next.value;
-      await storeArtifact(this.key(), this.options.what ?? this.name, async (folder) => {
-        copyFileSync(recordsFile, join(folder, "records.jsonl"));
-        mkdirSync(join(folder, "result"));
-        await this.options.save(result, join(folder, "result"));
-      });
-      this.trained = { result };
-      rmSync(work, { recursive: true, force: true });
+      await this.keep(next.value, work, recordsFile);
     } finally {
-      if (!finished) await letTrainerSave(run, interrupt, recordsFile);
+      const ended = running ? await letTrainerSave(run, interrupt, recordsFile) : undefined;
+      // Left at the very last record: the trainer was done.
+      if (ended !== undefined) await this.keep(ended.result, work, recordsFile);
     }
+  }
+
+  private async keep(result: T, work: string, recordsFile: string): Promise<void> {
+    await storeArtifact(this.key(), this.options.what ?? this.name, async (folder) => {
+      copyFileSync(recordsFile, join(folder, "records.jsonl"));
+      mkdirSync(join(folder, "result"));
+      await this.options.save(result, join(folder, "result"));
+    });
+    this.trained = { result };
+    rmSync(work, { recursive: true, force: true });
   }
 }
 
 /**
  * The loop was left early, by a `break` or by a failure in what consumes the records. One more turn with the signal set
  * lets the trainer save; should it make another step before it listens, that step's record is kept with its checkpoint.
+ * What comes back is the result of a trainer that had no step left to make.
  */
-async function letTrainerSave<R extends object>(
-  run: AsyncGenerator<R, unknown>,
+async function letTrainerSave<R extends object, T>(
+  run: AsyncGenerator<R, T>,
   interrupt: AbortController,
   recordsFile: string,
-): Promise<void> {
+): Promise<{ result: T } | undefined> {
   if (!interrupt.signal.aborted) {
     interrupt.abort();
     try {
       const next = await run.next();
-      if (next.done !== true) appendFileSync(recordsFile, formatRecord(next.value));
+      if (next.done === true) return { result: next.value };
+      appendFileSync(recordsFile, formatRecord(next.value));
     } catch {
-      // It has saved and thrown, as asked; or it had failed before, and that error is already on its way.
+      // It has saved and thrown, as asked.
     }
   }
-  await run.return(undefined);
+  await run.return(undefined as T);
+  return undefined;
 }
 
 /** Lets the event loop go round once. */

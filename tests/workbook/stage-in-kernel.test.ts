@@ -74,7 +74,7 @@ for (const kind of kernelKinds)
       const { status } = await cell;
       // tslab answers at once, and the step that runs ends after that. Ours lets the stage stop as it wants to.
       assert.equal(status, "error", output);
-      await seen(/slow stopped after step \d+\. .*run the cell again/);
+      await seen(/slow stopped after step \d+\. .*run it again/);
       const stopped = Number(/after step (\d+)/.exec(output)![1]);
       assert.ok(stopped < 11, output);
       // tslab turns down what comes within 200 ms of an error

@@ -136,6 +136,15 @@ describe("stage", () => {
     assert.deepEqual(computed, ["sum 0", "sum 1", "sum 2", "sum 3"]);
   });
 
+  it("keeps the result of a loop that was left at the very last record, when nothing was left to do", async () => {
+    const left = summing("sum");
+    for await (const record of left) if (record.step === 3) break;
+    assert.deepEqual(await all(summing("sum")), whole);
+    assert.deepEqual([await left.result(), await summing("sum").result()], [4, 4]);
+    assert.deepEqual(computed, ["sum 0", "sum 1", "sum 2", "sum 3"]);
+    assert.deepEqual(readdirSync(join(root, "work")), []);
+  });
+
   it("stops on SIGINT after the step it is in, says where, keeps the rest, and continues", async () => {
     const seen: Record[] = [];
     const stopped = summing("sum", { onStep: (step) => step === 2 && process.emit("SIGINT", "SIGINT") });
@@ -143,7 +152,7 @@ describe("stage", () => {
       async () => {
         for await (const record of stopped) seen.push(record);
       },
-      { name: "StageInterrupted", step: 2, message: /^sum stopped after step 2\. .* run the cell again/ },
+      { name: "StageInterrupted", step: 2, message: /^sum stopped after step 2\. .* run it again/ },
     );
     assert.deepEqual(seen, whole.slice(0, 3));
     assert.match(said[0], /^sum stopped after step 2/);
