@@ -102,11 +102,15 @@ for (const kind of kernelKinds)
           return kernel.execute("console.log(process.pid); setInterval(() => {}, 1000);");
         });`;
       const parent = spawn(process.execPath, ["-e", code], { cwd: __dirname, stdio: ["ignore", "pipe", "inherit"] });
-      // Stock tslab prints the value of the last line, too, which may come in the same piece.
-      const [piece] = await once(parent.stdout, "data");
-      const pids = (/^\d+ \d+$/m.exec(String(piece))?.[0] ?? "").split(" ").map(Number);
-      assert.ok(pids.length === 2 && pids.every(alive), `${piece}`);
-      parent.kill("SIGKILL");
+      const pids: number[] = [];
+      try {
+        // Stock tslab prints the value of the last line, too, which may come in the same piece.
+        const [piece] = await once(parent.stdout, "data");
+        pids.push(...(/^\d+ \d+$/m.exec(String(piece))?.[0] ?? "").split(" ").map(Number));
+        assert.ok(pids.length === 2 && pids.every(alive), `${piece}`);
+      } finally {
+        parent.kill("SIGKILL");
+      }
       const deadline = Date.now() + 20_000;
       while (pids.some(alive) && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
       assert.deepEqual(pids.filter(alive), [], "these still run");
