@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
 import { freeConnection } from "./connection";
-import { kernelEntry } from "./kernelspec";
+import { kernelEntry, tslabEntry } from "./kernelspec";
 import { type Channel, type ConnectionInfo, decodeMessage, encodeMessage, type KernelMessage } from "./wire";
 
 /** Our kernel, or stock tslab. */
@@ -62,8 +62,8 @@ const launches: Record<
     stdio: [],
   }),
   tslab: (file, folder) => {
-    const bin = path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
-    const args = ["--require", path.join(__dirname, "tslab-output.cjs"), bin, "kernel", "--config-path", file];
+    const preload = path.join(__dirname, "tslab-output.cjs");
+    const args = ["--require", preload, tslabEntry(), "kernel", "--config-path", file];
     // Descriptor 3 tells it of our end.
     return { args, env: { WORKBOOK_EMITTED: folder, WORKBOOK_LIFELINE: "3" }, stdio: ["pipe"] };
   },

@@ -45,6 +45,9 @@ const thisSystem = (): System => ({ platform: process.platform, env: process.env
 /** The file that a spec of ours starts; beside this one. */
 export const kernelEntry = path.join(__dirname, "main.cjs");
 
+/** Stock tslab's own program. */
+export const tslabEntry = (): string => path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
+
 /**
  * Jupyter's data folder of the current user: `JUPYTER_DATA_DIR`, or else what the platform has for it.
  *

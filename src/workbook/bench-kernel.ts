@@ -7,7 +7,7 @@ import path from "node:path";
 import type { Dealer } from "zeromq";
 import { ChildProcess as CellProcess } from "../kernel/child-process";
 import { freeConnection } from "../kernel/connection";
-import { kernelEntry } from "../kernel/kernelspec";
+import { kernelEntry, tslabEntry } from "../kernel/kernelspec";
 import { KernelServer } from "../kernel/server";
 import { type ConnectionInfo, decodeMessage, encodeMessage } from "../kernel/wire";
 import { median } from "./median";
@@ -16,11 +16,7 @@ import { textTable } from "./table";
 
 const kernels = {
   ours: (file: string) => [process.execPath, kernelEntry, file],
-  tslab: (file: string) => [
-    process.execPath,
-    path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab"),
-    ...["kernel", "--config-path", file],
-  ],
+  tslab: (file: string) => [process.execPath, tslabEntry(), "kernel", "--config-path", file],
   ipykernel: (file: string, python: string) => [python, "-m", "ipykernel_launcher", "-f", file],
 };
 export type BenchKernel = keyof typeof kernels;

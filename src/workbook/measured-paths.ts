@@ -5,8 +5,8 @@ import { writeWhole } from "./notebook";
 import { repositoryRoot } from "./paths";
 import type { Course } from "./course";
 import { scales, type Scale } from "./scales";
-import type { CoursePath } from "./stages/comparison";
-import type { PathPoint } from "./stages/policy-path";
+import { answersAPoint, type CoursePath } from "./stages/comparison";
+import { heldOutPairs, type PathPoint } from "./stages/policy-path";
 
 /** One measured point, with all that says which path it stands on. */
 export interface PathRow extends PathPoint, Omit<CoursePath, "stage"> {
@@ -102,9 +102,6 @@ function completeness(rows: readonly PathRow[], whole: number): string {
     : `no, ${made} of ${whole} paths; the same command goes on with the rest`;
 }
 
-/** As `comparedPaths` and `farPaths` have it: a half and a quarter of the answers that a scale counts diversity in. */
-const answersIn = (scale: Scale, part: number): number => Math.ceil(scales[scale].answersForDiversity / part);
-
 function sha256(text: string): string {
   return createHash("sha256").update(text).digest("hex");
 }
@@ -146,8 +143,8 @@ Which point, and what was measured there on answers to the 18 test questions:
 - \`proxy\`, \`gold\`: mean reward by what is optimised, and by the world
 - \`harmRate\`: share of answers with harmful advice
 - \`junk\`, \`length\`: ungrammatical words and words an answer
-- \`distinctAdvice\`: distinct sets of advice / answers to a question, of ${answersIn(scale, 2)} answers in "matched" and ${answersIn(scale, 4)} in "far"
-- \`heldOutAccuracy\`: share of ${Math.min(100, scales[scale].validation)} held-out preferences that h = log π − log π_ref has in the right order
+- \`distinctAdvice\`: distinct sets of advice / answers to a question, of ${answersAPoint("matched", scales[scale])} answers in "matched" and ${answersAPoint("far", scales[scale])} in "far"
+- \`heldOutAccuracy\`: share of ${Math.min(heldOutPairs, scales[scale].validation)} held-out preferences that h = log π − log π_ref has in the right order
 - \`tokensPerAnswer\`: tokens sampled to give one answer
 - \`sampledTokens\`, \`trainedTokens\`: tokens sampled and scored, and tokens whose gradient was taken, so far
 - \`processorSeconds\`: of training so far, over all threads

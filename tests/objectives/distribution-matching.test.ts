@@ -12,7 +12,6 @@ import type { TargetOptions } from "../../src/objectives/target-rollouts";
 import type { Reward } from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
-import type {} from "../../src/text/dialogue";
 import { BOT, USER } from "../../src/text/vocabulary";
 import { assertResumes, trained, type Trainee } from "../models/resume";
 import { temporaryFolder, tinyGpt } from "../models/tiny";

@@ -6,14 +6,11 @@ import {
   klReferenceToPolicyGradient,
   objectiveGradient,
   optimalPolicy,
-  randomLogits,
   responseLogProbs,
   sequenceSpace,
   tabularPolicyFor,
   type SequenceSpace,
 } from "../../src/evaluation/exact";
-import type {} from "../../src/models/generation";
-import type {} from "../../src/models/policy";
 import {
   groupAdvantages,
   grpoLoss,
@@ -23,7 +20,7 @@ import {
   type LengthNormalisation,
 } from "../../src/objectives/grpo";
 import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, onEveryBackend, roundToFloat32 } from "./tabular";
+import { assertClose, asTensor, onEveryBackend, roundToFloat32, randomPolicies } from "./tabular";
 import { gradientOverTuples, tuplesOf } from "./tuples";
 
 // float32 against float64: 5 of its 7 digits survive the sums (B of oracles.md).
@@ -45,12 +42,8 @@ interface Case {
 
 function randomCase(space: SequenceSpace, seed: number): Case {
   const rng = Random.fromSeed(seed);
-  return {
-    space,
-    logits: roundToFloat32(randomLogits(space, rng.child("policy"))),
-    referenceLogits: roundToFloat32(randomLogits(space, rng.child("reference"))),
-    rewards: space.responses.map(() => Math.fround(rng.normal())),
-  };
+  const { logits, referenceLogits } = randomPolicies(space, rng);
+  return { space, logits, referenceLogits, rewards: space.responses.map(() => Math.fround(rng.normal())) };
 }
 
 /**

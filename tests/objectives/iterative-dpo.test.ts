@@ -8,10 +8,8 @@ import { trainIterativeDpo, type IterativeDpoOptions } from "../../src/objective
 import { trainOnlineDpo } from "../../src/objectives/online-dpo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
 import { preferByBradleyTerry, preferHigher } from "../../src/rewards/labeller";
-import type {} from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
-import type {} from "../../src/text/dialogue";
 import { BOT, USER } from "../../src/text/vocabulary";
 import { assertResumes, trained, type Trainee } from "../models/resume";
 import { temporaryFolder } from "../models/tiny";

@@ -7,8 +7,6 @@ import {
   klDivergence,
   klPolicyToReferenceGradient,
   klReferenceToPolicyGradient,
-  randomLogits,
-  responseLogProbs,
   sequenceSpace,
   stateVisitation,
   variance,
@@ -22,7 +20,7 @@ import {
   sumOverResponse,
 } from "../../src/objectives/kl";
 import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, enumeratedBatch, gradientOf, onEveryBackend, roundToFloat32, valueOf } from "./tabular";
+import { assertClose, asTensor, enumeratedBatch, gradientOf, onEveryBackend, valueOf, randomPolicies } from "./tabular";
 
 // float32 has 7 digits; sums of a few dozen terms of size 1 keep 5 of them (B of oracles.md).
 const float32 = 1e-5;
@@ -31,12 +29,8 @@ const space = sequenceSpace({ vocabularySize: 4, eos: 0, maximalLength: 3 });
 const batch = enumeratedBatch(space);
 
 function randomCase(seed: number) {
-  const rng = Random.fromSeed(seed);
-  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
-  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
-  const policy = responseLogProbs(space, logits);
-  const reference = responseLogProbs(space, referenceLogits);
-  return { logits, referenceLogits, policy, reference, probabilities: Float32Array.from(policy, Math.exp) };
+  const policies = randomPolicies(space, Random.fromSeed(seed));
+  return { ...policies, probabilities: Float32Array.from(policies.policy, Math.exp) };
 }
 
 type Case = ReturnType<typeof randomCase>;

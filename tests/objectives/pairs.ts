@@ -2,7 +2,6 @@ import * as tf from "@tensorflow/tfjs";
 import {
   finiteDifferenceGradient,
   optimalPolicy,
-  randomLogits,
   responseLogProbs,
   sequenceSpace,
   tabularPolicyFor,
@@ -11,7 +10,7 @@ import { sumOverResponse } from "../../src/objectives/kl";
 import type { PairLengths, PairLogProbs } from "../../src/objectives/preference-pairs";
 import type { Loss } from "../../src/tensors/loss";
 import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, enumeratedBatch, gradientOf, roundToFloat32 } from "./tabular";
+import { assertClose, asTensor, enumeratedBatch, gradientOf, roundToFloat32, randomPolicies } from "./tabular";
 
 /** float32 against float64 (B of oracles.md). */
 export const float32 = 1e-5;
@@ -30,14 +29,12 @@ export interface Pair {
 /** Two random tabular policies, in float32's numbers, and pairs of different responses. */
 export function randomCase(seed: number, count = 12) {
   const rng = Random.fromSeed(seed);
-  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
-  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
+  const policies = randomPolicies(space, rng);
   const pairs = Array.from({ length: count }, (): Pair => {
     const chosen = rng.integer(size);
     return { chosen, rejected: (chosen + 1 + rng.integer(size - 1)) % size };
   });
-  const reference = responseLogProbs(space, referenceLogits);
-  return { rng, logits, referenceLogits, policy: responseLogProbs(space, logits), reference, pairs };
+  return { rng, ...policies, pairs };
 }
 
 export type Case = ReturnType<typeof randomCase>;

@@ -18,7 +18,15 @@ import {
 } from "../../src/objectives/policy-gradient";
 import { klPolicyToReferenceEstimate, sumOverResponse } from "../../src/objectives/kl";
 import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, enumeratedBatch, gradientOf, onEveryBackend, roundToFloat32 } from "./tabular";
+import {
+  assertClose,
+  asTensor,
+  enumeratedBatch,
+  gradientOf,
+  onEveryBackend,
+  roundToFloat32,
+  randomPolicies,
+} from "./tabular";
 
 // float32 against float64: 5 of its 7 digits survive the sums (B of oracles.md).
 const float32 = 1e-5;
@@ -28,16 +36,11 @@ const batch = enumeratedBatch(space);
 
 function randomCase(seed: number) {
   const rng = Random.fromSeed(seed);
-  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
-  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
-  const policy = responseLogProbs(space, logits);
+  const policies = randomPolicies(space, rng);
   return {
-    logits,
-    referenceLogits,
-    policy,
-    reference: responseLogProbs(space, referenceLogits),
+    ...policies,
     rewards: space.responses.map(() => Math.fround(rng.normal())),
-    probabilities: Float32Array.from(policy, Math.exp),
+    probabilities: Float32Array.from(policies.policy, Math.exp),
   };
 }
 

@@ -3,17 +3,21 @@ import assert from "node:assert/strict";
 import {
   finiteDifferenceGradient,
   objectiveGradient,
-  randomLogits,
-  responseLogProbs,
   sequenceSpace,
   tabularLogProbs,
 } from "../../src/evaluation/exact";
-import type {} from "../../src/models/generation";
-import type {} from "../../src/models/policy";
 import { generalisedAdvantages, klShapedTokenRewards } from "../../src/objectives/gae";
 import { ppoLoss } from "../../src/objectives/ppo";
 import { Random } from "../../src/tensors/random";
-import { assertClose, asTensor, enumeratedBatch, gradientOf, onEveryBackend, roundToFloat32 } from "./tabular";
+import {
+  assertClose,
+  asTensor,
+  enumeratedBatch,
+  gradientOf,
+  onEveryBackend,
+  roundToFloat32,
+  randomPolicies,
+} from "./tabular";
 
 // float32 against float64: 5 of its 7 digits survive the sums (B of oracles.md).
 const float32 = 1e-5;
@@ -24,13 +28,10 @@ const [rows, columns] = [space.responses.length, space.maximalLength];
 
 function randomCase(seed: number) {
   const rng = Random.fromSeed(seed);
-  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
-  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
+  const policies = randomPolicies(space, rng);
   return {
-    logits,
-    referenceLogits,
-    reference: responseLogProbs(space, referenceLogits),
-    probabilities: responseLogProbs(space, logits).map(Math.exp),
+    ...policies,
+    probabilities: policies.policy.map(Math.exp),
     rewards: space.responses.map(() => Math.fround(rng.normal())),
     values: space.prefixes.map(() => rng.normal()),
   };

@@ -10,7 +10,6 @@ import type { Reward } from "../../src/rewards/reward";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";
 import { readSafetensors } from "../../src/tensors/safetensors";
-import type {} from "../../src/text/dialogue";
 import { BOT, PAD, USER } from "../../src/text/vocabulary";
 import { referenceGradient, referenceLogits, referenceLogProb } from "../models/reference-gpt";
 import { assertResumes, trained, type Trainee } from "../models/resume";

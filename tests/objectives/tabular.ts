@@ -1,7 +1,8 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import { paddedResponses, type SequenceSpace } from "../../src/evaluation/exact";
+import { paddedResponses, randomLogits, responseLogProbs, type SequenceSpace } from "../../src/evaluation/exact";
 import { chooseBackend } from "../../src/tensors/backend";
+import type { Random } from "../../src/tensors/random";
 import { tokenLogProbs } from "../../src/tensors/token-log-probs";
 
 /** Runs the same tests on the two tfjs backends that every machine has. */
@@ -49,6 +50,14 @@ export function asTensor(space: SequenceSpace, logits: Float64Array): tf.Tensor2
 /** The logits that float32 holds, so that float64 truth and tfjs are given the same numbers. */
 export function roundToFloat32(values: Float64Array): Float64Array {
   return values.map(Math.fround);
+}
+
+/** Two random tabular policies, in float32's numbers: logits of each, and log-probabilities of the responses. */
+export function randomPolicies(space: SequenceSpace, rng: Random) {
+  const logits = roundToFloat32(randomLogits(space, rng.child("policy")));
+  const referenceLogits = roundToFloat32(randomLogits(space, rng.child("reference")));
+  const [policy, reference] = [logits, referenceLogits].map((each) => responseLogProbs(space, each));
+  return { logits, referenceLogits, policy, reference };
 }
 
 /** The gradient by tfjs of f with respect to tabular logits, as numbers. */

@@ -1,9 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import path from "node:path";
-import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
 import {
   measuredPathsFolder,
@@ -11,7 +9,6 @@ import {
   rowsOfPath,
   writeMeasuredPaths,
 } from "../../src/workbook/measured-paths";
-import { scales } from "../../src/workbook/scales";
 import { answerPool, bestOfNPath, bestOfNPoints, judgedPool } from "../../src/workbook/stages/best-of-n-path";
 import { comparedPaths, farPaths, taxonomy } from "../../src/workbook/stages/comparison";
 import type { PathPoint } from "../../src/workbook/stages/policy-path";
@@ -19,36 +16,18 @@ import { goldReward } from "../../src/world/gold-reward";
 import { adviceSet } from "../../src/world/parse";
 import { testPrompts } from "../../src/world/prompts";
 import { answerText, promptTokens, responseTokens } from "../../src/text/dialogue";
+import { inOwnStore, smallCourse } from "./small-course";
 
 const sizes = {
-  ...scales.quick,
-  model: { context: 48, width: 8, layers: 1, heads: 1 },
-  pretraining: { ...scales.quick.pretraining, steps: 2 },
-  documents: 40,
-  demonstrations: 20,
-  sft: { ...scales.quick.sft, steps: 2 },
-  comparisons: 40,
-  validation: 15,
+  ...smallCourse,
   rewardModels: [
     { pairs: 10, steps: 1 },
     { pairs: 20, steps: 2 },
   ],
-  rewardPairs: 20,
 };
 
 describe("best-of-n's path, and the rows of paths", () => {
-  let folder: string;
-  const cache = process.env.WORKBOOK_CACHE;
-  before(async () => {
-    await chooseBackend({ backend: "wasm" });
-    folder = mkdtempSync(path.join(tmpdir(), "best-of-n-path-"));
-    process.env.WORKBOOK_CACHE = folder;
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
-    else process.env.WORKBOOK_CACHE = cache;
-  });
+  const store = inOwnStore("best-of-n-path");
 
   it("is, at n = 1 and 2, what all ways to draw from the pool give", async () => {
     const models = new Course(2, sizes);
@@ -152,6 +131,8 @@ describe("best-of-n's path, and the rows of paths", () => {
     const models = new Course(2, sizes);
     const paths = comparedPaths(models, { beta: 0.2 });
     assert.deepEqual(paths.map(({ method }) => method).sort(), Object.keys(taxonomy).sort());
+    const own: Record<string, number> = { simpo: 2, orpo: 0, bestOfN: 0 };
+    for (const { method, beta } of paths) assert.equal(beta, own[method] ?? 0.2, `${method}'s β`);
     const hashes = [...paths, ...farPaths(models)].map(({ stage }) => stage.hash);
     assert.equal(new Set(hashes).size, hashes.length, "two paths are the same artifact");
     assert.deepEqual([...new Set(farPaths(models).map(({ pairs }) => pairs))].sort(), [10, 20]);
@@ -163,17 +144,17 @@ describe("best-of-n's path, and the rows of paths", () => {
     const rows = await rowsOfPath(models, one);
     assert.ok(rows.every((row) => row.seed === 2 && row.method === "bestOfN" && row.study === "matched"));
     const facts = { scale: "quick", seeds: [2], beta: 0.2 } as const;
-    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 1 }, folder);
-    assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: yes, all 1 paths/);
-    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 2 }, folder);
-    assert.match(readFileSync(path.join(folder, "README.md"), "utf8"), /Complete: no, 1 of 2 paths/);
+    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 1 }, store.folder);
+    assert.match(readFileSync(path.join(store.folder, "README.md"), "utf8"), /Complete: yes, all 1 paths/);
+    writeMeasuredPaths(rows, { ...facts, pathsPerSeed: 2 }, store.folder);
+    assert.match(readFileSync(path.join(store.folder, "README.md"), "utf8"), /Complete: no, 1 of 2 paths/);
     // Of another seed that was asked for nothing is there yet.
-    writeMeasuredPaths(rows, { ...facts, seeds: [3, 1], pathsPerSeed: 1 }, folder);
-    const readme = readFileSync(path.join(folder, "README.md"), "utf8");
+    writeMeasuredPaths(rows, { ...facts, seeds: [3, 1], pathsPerSeed: 1 }, store.folder);
+    const readme = readFileSync(path.join(store.folder, "README.md"), "utf8");
     assert.match(readme, /compare --seed 1,2,3 --scale quick --beta 0.2`/);
     assert.match(readme, /Complete: no, 1 of 3 paths/);
     assert.match(readme, /of 2 answers in "matched" and 1 in "far"\n.*share of 30 held-out/);
-    const read = readMeasuredPaths(folder);
+    const read = readMeasuredPaths(store.folder);
     assert.equal(read.length, rows.length);
     assert.ok(!("stage" in read[0]));
     rows.forEach(({ gold, step }, i) => {

@@ -1,47 +1,21 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { TrainingRecord } from "../../src/models/training";
 import { askJudge, judgeTokens } from "../../src/rewards/judge-model";
 import { judgeQuestion } from "../../src/rewards/ai-feedback";
-import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
-import { scales } from "../../src/workbook/scales";
 import { aiLabels, judgeStage, judgingStage } from "../../src/workbook/stages/judge";
 import { CONSTITUTION, principle } from "../../src/world/constitution";
 import { judgeVocabulary } from "../../src/world/judge";
 import { judgeCurriculum } from "../../src/world/judge-lessons";
+import { inOwnStore, smallCourse } from "./small-course";
 
-// The smallest course that trains: nothing here is about how well.
-const sizes = {
-  ...scales.quick,
-  model: { context: 48, width: 8, layers: 1, heads: 1 },
-  pretraining: { ...scales.quick.pretraining, steps: 2 },
-  documents: 40,
-  demonstrations: 20,
-  sft: { ...scales.quick.sft, steps: 2 },
-  comparisons: 40,
-  validation: 15,
-  rewardModels: [{ pairs: 20, steps: 2 }],
-  rewardPairs: 20,
-  judge: { steps: 6, batchSize: 4 },
-};
+const sizes = { ...smallCourse, judge: { steps: 6, batchSize: 4 } };
 const course = (): Course => new Course(1, sizes);
 
 describe("the course's AI judge", () => {
-  let folder: string;
-  const cache = process.env.WORKBOOK_CACHE;
-  before(async () => {
-    await chooseBackend({ backend: "wasm" });
-    folder = mkdtempSync(path.join(tmpdir(), "judge-stages-"));
-    process.env.WORKBOOK_CACHE = folder;
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
-    else process.env.WORKBOOK_CACHE = cache;
-  });
+  const store = inOwnStore("judge-stages");
 
   it("is trained once, kept, and says the same when it is loaded", async () => {
     const models = course();
@@ -163,8 +137,8 @@ describe("the course's AI judge", () => {
     await assert.rejects(labels.pairs(21), /labelled 20 pairs, and 21 are asked for: aiLabels\(…, \{ pairs: 21 \}\)/);
     const stage = models.rewardModel({ labels });
     await stage.result();
-    const artifact = readdirSync(folder).find((name) => name === `reward-model-${stage.hash.slice(0, 16)}`)!;
-    const manifest = JSON.parse(readFileSync(path.join(folder, artifact, "manifest.json"), "utf8")) as {
+    const artifact = readdirSync(store.folder).find((name) => name === `reward-model-${stage.hash.slice(0, 16)}`)!;
+    const manifest = JSON.parse(readFileSync(path.join(store.folder, artifact, "manifest.json"), "utf8")) as {
       what: string;
       key: { options: { orders?: string }; inputs: string[] };
     };

@@ -1,49 +1,24 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { evaluateAdvice } from "../../src/evaluation/advice";
 import { sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
-import { chooseBackend } from "../../src/tensors/backend";
 import { Course } from "../../src/workbook/course";
-import { scales } from "../../src/workbook/scales";
 import type { Stage } from "../../src/workbook/stage";
 import { dpoStage } from "../../src/workbook/stages/contrastive";
 import { ppoStage } from "../../src/workbook/stages/ppo";
 import { policyPath, type PathPoint } from "../../src/workbook/stages/policy-path";
 import { testPrompts } from "../../src/world/prompts";
+import { inOwnStore, smallCourse } from "./small-course";
 
-// The smallest course that trains: nothing here is about how well.
-const sizes = {
-  ...scales.quick,
-  model: { context: 48, width: 8, layers: 1, heads: 1 },
-  pretraining: { ...scales.quick.pretraining, steps: 2 },
-  documents: 40,
-  demonstrations: 20,
-  sft: { ...scales.quick.sft, steps: 2 },
-  comparisons: 40,
-  validation: 15,
-  rewardModels: [{ pairs: 20, steps: 2 }],
-  rewardPairs: 20,
-};
+const sizes = smallCourse;
 const course = (): Course => new Course(1, sizes);
 const aligned = (beta: number) => (models: Course) => models.aligned({ beta, steps: 5, learningRate: 1e-3 });
 
 describe("a method's path", () => {
-  let folder: string;
-  const cache = process.env.WORKBOOK_CACHE;
-  before(async () => {
-    await chooseBackend({ backend: "wasm" });
-    folder = mkdtempSync(path.join(tmpdir(), "policy-path-"));
-    process.env.WORKBOOK_CACHE = folder;
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
-    else process.env.WORKBOOK_CACHE = cache;
-  });
+  const store = inOwnStore("policy-path");
 
   it("begins at the reference, measures as it goes and at the end, and counts what it spends", async () => {
     const models = course();
@@ -149,8 +124,8 @@ describe("a method's path", () => {
         policyPath(course(), make, { every, answers: 2, members: 2 });
       const whole = await again().result();
       const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
-      const work = path.join(folder, "work", artifact, "trainer");
-      rmSync(path.join(folder, artifact), { recursive: true });
+      const work = path.join(store.folder, "work", artifact, "trainer");
+      rmSync(path.join(store.folder, artifact), { recursive: true });
       for (const stop of stops) {
         for await (const { step } of again()) if (step === stop) break;
         assert.ok(existsSync(path.join(work, "training.safetensors")), "it must go on, and not begin anew");
@@ -169,8 +144,8 @@ describe("a method's path", () => {
       policyPath(course(), aligned(0.3), { every: 1, answers: 2 });
     const whole = await again().result();
     const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
-    const checkpoint = path.join(folder, "work", artifact, "trainer", "training.safetensors");
-    rmSync(path.join(folder, artifact), { recursive: true });
+    const checkpoint = path.join(store.folder, "work", artifact, "trainer", "training.safetensors");
+    rmSync(path.join(store.folder, artifact), { recursive: true });
     for await (const { step } of again()) if (step === 1) break;
     const older = readFileSync(checkpoint);
     for await (const { step } of again()) if (step === 3) break;

@@ -37,7 +37,8 @@ function summing(
           sum += by;
           onStep?.(step);
           yield { step: step++, loss: sum };
-          if (signal.aborted) throw new Error("asked to stop");
+          // As a real trainer: nobody has to stop it behind its last step.
+          if (signal.aborted && step < steps) throw new Error("asked to stop");
         }
         finished = true;
         return sum;

@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import type { Policy } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
-import { chooseBackend } from "../../src/tensors/backend";
 import { Course, type PolicyStageOptions } from "../../src/workbook/course";
-import { scales } from "../../src/workbook/scales";
 import type { Stage } from "../../src/workbook/stage";
 import * as contrastive from "../../src/workbook/stages/contrastive";
 import { brainStage, dpgStage } from "../../src/workbook/stages/distribution-matching";
@@ -16,22 +11,14 @@ import { bestOfNStage, iterativeDpoStage, onlineDpoStage } from "../../src/workb
 import { ppoStage } from "../../src/workbook/stages/ppo";
 import { rlooStage } from "../../src/workbook/stages/rloo";
 import { weightsOf } from "../models/tiny";
+import { inOwnStore, smallCourse } from "./small-course";
 
-// The smallest course that trains: nothing here is about how well.
 const sizes = {
-  ...scales.quick,
-  model: { context: 48, width: 8, layers: 1, heads: 1 },
-  pretraining: { ...scales.quick.pretraining, steps: 2 },
-  documents: 40,
-  demonstrations: 20,
-  sft: { ...scales.quick.sft, steps: 2 },
-  comparisons: 40,
-  validation: 15,
+  ...smallCourse,
   rewardModels: [
     { pairs: 20, steps: 2 },
     { pairs: 10, steps: 2 },
   ],
-  rewardPairs: 20,
   policyGradient: { promptsPerStep: 4, samplesPerPrompt: 4, steps: 3 },
   contrastive: { steps: 3, batchSize: 4 },
 };
@@ -199,22 +186,13 @@ const cases: Record<string, Case> = {
 };
 
 describe("the stages that train a policy", () => {
-  let folder: string;
   let models: OpenCourse;
   let reference: Policy;
-  const cache = process.env.WORKBOOK_CACHE;
+  inOwnStore("stages");
   before(async () => {
-    await chooseBackend({ backend: "wasm" });
-    folder = mkdtempSync(path.join(tmpdir(), "stages-"));
-    process.env.WORKBOOK_CACHE = folder;
     models = new OpenCourse(1, sizes);
     reference = await models.sft().result();
     await models.rewardModel().result(); // kept by the course, as the reference is
-  });
-  after(() => {
-    rmSync(folder, { recursive: true, force: true });
-    if (cache === undefined) delete process.env.WORKBOOK_CACHE;
-    else process.env.WORKBOOK_CACHE = cache;
   });
 
   async function trained(stage: Case["stage"], options: object) {

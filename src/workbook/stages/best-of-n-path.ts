@@ -153,8 +153,13 @@ export async function judgedPool(models: Course, pool: number[][][], pairs: numb
         const text = answerText(models.vocabulary, response);
         const { total, counts, words } = goldReward(prompts[i].topic, text);
         return {
-          ...{ proxy: rewards[j], gold: total, harmful: counts.harm > 0, junk: counts.junk, length: words },
-          ...{ advice: adviceSet(text).join(" + "), tokens: response.length },
+          proxy: rewards[j],
+          gold: total,
+          harmful: counts.harm > 0,
+          junk: counts.junk,
+          length: words,
+          advice: adviceSet(text).join(" + "),
+          tokens: response.length,
         };
       }),
     );

@@ -2,6 +2,7 @@ import type { Method } from "../../plots/colours";
 import type { EnsembleRule } from "../../rewards/ensemble";
 import type { TrainingRecord } from "../../models/training";
 import type { Course } from "../course";
+import type { Sizes } from "../scales";
 import type { Stage } from "../stage";
 import { bestOfNPath } from "./best-of-n-path";
 import { cdpoStage, dpoStage, ipoStage, ktoStage, orpoStage, robustDpoStage, simpoStage } from "./contrastive";
@@ -62,6 +63,10 @@ export const ensembleRules = {
 /** Those whose β is not the price of a nat: see `CoursePath.beta`. */
 const ownBetas: Partial<Record<ComparedMethod, number>> & { simpo: number } = { simpo: 2, orpo: 0 };
 
+/** Answers to each test question on which a point is measured: a half or a quarter of those that diversity is counted in. */
+export const answersAPoint = (study: CoursePath["study"], { answersForDiversity }: Sizes): number =>
+  Math.ceil(answersForDiversity / (study === "matched" ? 2 : 4));
+
 /** What cDPO and robust DPO are told of the labels, which nobody has flipped here: what their caution costs. */
 const supposedFlipRate = 0.1;
 
@@ -78,7 +83,7 @@ export function comparedPaths(models: Course, { beta }: { beta: number }): Cours
   const pairs = models.sizes.rewardPairs;
   const online = { beta, learningRate: 3e-4, steps };
   const offline = { beta, learningRate: 5e-4 };
-  const answers = Math.ceil(models.sizes.answersForDiversity / 2);
+  const answers = answersAPoint("matched", models.sizes);
   const methods: Record<Exclude<ComparedMethod, "bestOfN">, (course: Course) => unknown> = {
     policyGradient: (course) => course.aligned(online),
     rloo: (course) => rlooStage(course, online),
@@ -120,7 +125,7 @@ export function comparedPaths(models: Course, { beta }: { beta: number }): Cours
  */
 export function farPaths(models: Course): CoursePath[] {
   const steps = Math.round(0.8 * models.sizes.policyGradient.steps);
-  const answers = Math.ceil(models.sizes.answersForDiversity / 4);
+  const answers = answersAPoint("far", models.sizes);
   const online = { learningRate: 3e-4, steps };
   const far = { every: Math.max(1, Math.round(steps / 15)), until: 30, answers };
   const dpoFar = { ...far, every: Math.max(1, Math.round(models.sizes.contrastive.steps / 10)) };

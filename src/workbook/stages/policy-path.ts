@@ -240,6 +240,7 @@ async function measurer(
   };
 }
 
-const heldOutPairs = 100;
+/** Held-out preferences that `heldOutAccuracy` is counted on, where there are so many. */
+export const heldOutPairs = 100;
 
 const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0) / values.length;
