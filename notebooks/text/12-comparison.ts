@@ -189,9 +189,11 @@ await show(
 );
 
 // %% id="figure-seeds"
+const meanGold = overRecorded.map(({ rows }) => overSeeds(rows.map(({ row }) => row.gold)).mean);
+const bestRecorded = methods[overRecorded[meanGold.indexOf(Math.max(...meanGold))].method].label;
 await show(
   bars({
-    title: `Gold reward at ${matchedKl} nats: compare the gaps between methods with the spread of the dots`,
+    title: `At ${matchedKl} nats ${bestRecorded} has the most gold reward; judge other gaps by the spread of the dots`,
     subtitle: `recorded: ${seedsText}; bars are means, a dot a seed`,
     y: "gold reward",
     values: false,
@@ -424,7 +426,7 @@ const goldAtCommon = onFew.map(
 const mostGold = onFew[goldAtCommon.indexOf(Math.max(...goldAtCommon))];
 await show(
   lines({
-    title: `On ${recordedFew} preferences, ${(common * common).toFixed(1)} nats buy most gold reward by ${nameOf(mostGold.method)}`,
+    title: `On ${recordedFew} preferences ${nameOf(mostGold.method)} has the most gold reward that ${(common * common).toFixed(1)} nats buy`,
     subtitle: `no price on distance (DPO: β = 0.1); mean and range over ${seedsText}`,
     x: { title: "√KL to the reference", unit: "√nats" },
     y: "gold reward",
@@ -489,9 +491,12 @@ predict({
 
 // %% id="figure-remedies"
 const worst = pathOf(farRows, { method: "policyGradient", reward: "worst" });
+const mostOfWorst = highest(worst).gold;
 await show(
   lines({
-    title: "One reward model, and the worst of four",
+    title:
+      `Gold at its best: ${mostOfWorst.toFixed(2)} by the worst of four reward models, ${turn.gold.toFixed(2)} by one; ` +
+      `at the end ${worst[worst.length - 1].gold.toFixed(2)} and ${end.gold.toFixed(2)}`,
     subtitle: `gold reward along policy gradient without a KL term, ${few} preferences, seed ${seed}`,
     x: { title: "√KL to the reference", unit: "√nats" },
     y: "gold reward",
@@ -505,7 +510,6 @@ await show(
     })),
   }),
 );
-const mostOfWorst = highest(worst).gold;
 
 // %% id="compare-remedies"
 compare("ensemble", mostOfWorst - turn.gold, {
