@@ -15,7 +15,7 @@
 // - ask a judge a multiple-choice question, recognise its position bias, and cure it;
 // - say what labels by a principle teach a reward model and a policy, what they do not, and what they cost.
 //
-// *Reading: 30 minutes. Running: about 6 minutes on two CPU cores the first time, half a minute afterwards (trained models are
+// *Reading: 30 minutes. Running: about 6 minutes on two CPU cores the first time, one minute afterwards (trained models are
 // kept).*
 
 // %% id="parameters" tags=["parameters"]

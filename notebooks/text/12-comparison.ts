@@ -14,7 +14,7 @@
 // - fit the laws of Gao et al. (2022) and say where optimising a reward model stops paying;
 // - say what ensembles and early stopping buy, and choose a method and a $\beta$ for a given set of limits.
 //
-// *Reading: 25 minutes. Running: about 4 minutes on two CPU cores the first time; afterwards everything is loaded.*
+// *Reading: 25 minutes. Running: about 6 minutes on two CPU cores the first time, half a minute afterwards.*
 
 // %% id="parameters" tags=["parameters"]
 let beta: number = 0.1;
