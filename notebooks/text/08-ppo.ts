@@ -91,7 +91,7 @@ console.log(describeBackend(backend));
 // $$\min\big(\rho A,\ \mathrm{clip}(\rho, 1-\epsilon, 1+\epsilon)\,A\big).$$
 //
 // It is to be **raised**, so the loss carries a minus
-// ([`src/objectives/clipped-surrogate.ts`](../src/objectives/clipped-surrogate.ts), [`ppo.ts`](../src/objectives/ppo.ts)):
+// ([`src/objectives/clipped-surrogate.ts`](../src/objectives/clipped-surrogate.ts), [`ppo.ts`](../src/objectives/reward-maximisation/ppo.ts)):
 
 // %% id="heart"
 function surrogateOf(logProbs: tf.Tensor, oldLogProbs: tf.Tensor, advantages: tf.Tensor): tf.Tensor {
@@ -360,10 +360,10 @@ await show(await tokenTable(new Policy(moved.gpt, short), new Policy(sft.gpt, sh
 // Both draw $K$ answers to each prompt and let them be each other's measure.
 //
 // **RLOO**: $A_i = R_i -$ mean of the *others*, KL in $R$; the ratio is that of the whole response
-// ([`rloo.ts`](../src/objectives/rloo.ts)). Its first step on a batch is notebook 7's policy gradient.
+// ([`rloo.ts`](../src/objectives/reward-maximisation/rloo.ts)). Its first step on a batch is notebook 7's policy gradient.
 //
 // **GRPO**: $A_i = (r_i - \text{mean})/\text{deviation}$, a ratio for each token, a token's weight is $1/|y_i|$, and the KL is a
-// *loss* ([`grpo.ts`](../src/objectives/grpo.ts)):
+// *loss* ([`grpo.ts`](../src/objectives/reward-maximisation/grpo.ts)):
 //
 // $$L = -\frac1B\sum_i\frac1{|y_i|}\sum_t\Big[\min\big(\rho_{it}A_i, \mathrm{clip}(\rho_{it})A_i\big) - \beta\,k3_{it}\Big],\qquad
 //   k3 = e^{d} - 1 - d,\ d = \log\pi_{ref} - \log\pi_\theta .$$
@@ -558,7 +558,7 @@ compare("rest", finalGap("GRPO") < 1e-2 ? "yes" : "no", {
 // direction (ρ·k3 mends it); **the deviation** makes the price of a nat $\beta$ times the spread of rewards, another price for each
 // prompt; and what is left without it is the group's mean, which shrinks the reward's gradient to $(K-1)/K$ and not the KL's.
 // With the KL in the *reward* and no deviation, GRPO is the policy gradient and ends where RLOO ends
-// (`tests/objectives/grpo.test.ts` trains all of them).
+// (`tests/objectives/reward-maximisation/grpo.test.ts` trains all of them).
 
 // %% [markdown] id="training"
 // ## PPO on the advice world

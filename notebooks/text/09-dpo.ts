@@ -137,7 +137,7 @@ await check("09-implicit-reward", implicitReward, { beta: beta, seed: seed });
 // ## The loss in five lines
 //
 // The log-probability of an answer is the **sum** over its tokens: `<eos>` included, in both answers; the prompt in neither
-// ([`src/objectives/dpo.ts`](../src/objectives/dpo.ts)). The reference's numbers are constants. They are computed once, before
+// ([`src/objectives/contrastive/dpo.ts`](../src/objectives/contrastive/dpo.ts)). The reference's numbers are constants. They are computed once, before
 // training begins, and the reference is not needed after that
 // ([`src/objectives/preference-pairs.ts`](../src/objectives/preference-pairs.ts)).
 
@@ -323,13 +323,13 @@ await show([
 //
 // | method | loss | what it changes |
 // |---|---|---|
-// | [DPO](../src/objectives/dpo.ts) | $-\log\sigma(m)$ | |
-// | [IPO](../src/objectives/ipo.ts) | $(h(y^+) - h(y^-) - \frac{1}{2\beta})^2$ | the margin has a finite target: certain labels cannot drive it to infinity |
-// | [KTO](../src/objectives/kto.ts) | $1 - \sigma(\pm\beta\,[h(y) - z])$ | no pairs: single answers, desirable (+) or not (−); $z \ge 0$, detached, estimated from mismatched answers |
-// | [SimPO](../src/objectives/simpo.ts) | $-\log\sigma\big(\beta\,[\frac{\log\pi(y^+)}{\lvert y^+\rvert} - \frac{\log\pi(y^-)}{\lvert y^-\rvert}] - \gamma\big)$ | no reference; **averages** over tokens, so its $\beta$ is in other units |
-// | [ORPO](../src/objectives/orpo.ts) | $-\frac{\log\pi(y^+)}{\lvert y^+\rvert} - \lambda\log\sigma\big(\mathrm{logit}^+ - \mathrm{logit}^-\big)$ | no reference; SFT on the chosen, and a term for the odds of averages |
-// | [cDPO](../src/objectives/cdpo.ts) | $-(1-\varepsilon)\log\sigma(m) - \varepsilon\log\sigma(-m)$ | wants the margin at $\mathrm{logit}(1-\varepsilon)$: fits noisy labels cautiously |
-// | [robust DPO](../src/objectives/robust-dpo.ts) | $\frac{-(1-\varepsilon)\log\sigma(m) + \varepsilon\log\sigma(-m)}{1-2\varepsilon}$ | undoes the noise: on average over the flips, DPO's loss on clean labels; may be negative |
+// | [DPO](../src/objectives/contrastive/dpo.ts) | $-\log\sigma(m)$ | |
+// | [IPO](../src/objectives/contrastive/ipo.ts) | $(h(y^+) - h(y^-) - \frac{1}{2\beta})^2$ | the margin has a finite target: certain labels cannot drive it to infinity |
+// | [KTO](../src/objectives/contrastive/kto.ts) | $1 - \sigma(\pm\beta\,[h(y) - z])$ | no pairs: single answers, desirable (+) or not (−); $z \ge 0$, detached, estimated from mismatched answers |
+// | [SimPO](../src/objectives/contrastive/simpo.ts) | $-\log\sigma\big(\beta\,[\frac{\log\pi(y^+)}{\lvert y^+\rvert} - \frac{\log\pi(y^-)}{\lvert y^-\rvert}] - \gamma\big)$ | no reference; **averages** over tokens, so its $\beta$ is in other units |
+// | [ORPO](../src/objectives/contrastive/orpo.ts) | $-\frac{\log\pi(y^+)}{\lvert y^+\rvert} - \lambda\log\sigma\big(\mathrm{logit}^+ - \mathrm{logit}^-\big)$ | no reference; SFT on the chosen, and a term for the odds of averages |
+// | [cDPO](../src/objectives/contrastive/cdpo.ts) | $-(1-\varepsilon)\log\sigma(m) - \varepsilon\log\sigma(-m)$ | wants the margin at $\mathrm{logit}(1-\varepsilon)$: fits noisy labels cautiously |
+// | [robust DPO](../src/objectives/contrastive/robust-dpo.ts) | $\frac{-(1-\varepsilon)\log\sigma(m) + \varepsilon\log\sigma(-m)}{1-2\varepsilon}$ | undoes the noise: on average over the flips, DPO's loss on clean labels; may be negative |
 //
 // The last two are told the same $\varepsilon$ and do opposite things with it.
 
@@ -541,7 +541,7 @@ await show(
 // What to take along
 //
 // - DPO is Bradley-Terry with $\beta h$ for the reward. Its optimum, with all the pairs in the world, is the same $\pi^*$ that the policy
-//   gradient seeks ([the test](../tests/objectives/dpo.test.ts) shows it by enumeration). With the pairs there are, it is not the same
+//   gradient seeks ([the test](../tests/objectives/contrastive/dpo.test.ts) shows it by enumeration). With the pairs there are, it is not the same
 //   policy.
 // - $\beta$ stands in the loss, and yet nothing in training measures the KL: a high learning rate, many steps or few pairs take the policy
 //   as far as they like. **The loss cannot tell you.** Draw answers and look.

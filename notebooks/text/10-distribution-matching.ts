@@ -357,7 +357,7 @@ await show(
 // $$\boxed{\;\mathbb{E}_q\Big[\Big(\frac{P(y)}{Z\,q(y)} - \frac{\pi_\theta(y)}{q(y)}\Big)\,\nabla\log\pi_\theta(y)\Big]\;}$$
 //
 // says the same with less noise: what the target says more often than the policy goes up, what it says less often goes down. On-policy
-// $q = \pi$ and the baseline is 1. In code ([`src/objectives/dpg.ts`](../src/objectives/dpg.ts)):
+// $q = \pi$ and the baseline is 1. In code ([`src/objectives/distribution-matching/dpg.ts`](../src/objectives/distribution-matching/dpg.ts)):
 
 // %% id="dpg-heart"
 function dpgHeart(
@@ -466,7 +466,7 @@ console.log(
 //
 // The weight of $\nabla\log\pi$ is $P/(Zq) - \pi/q$ for the forward KL, $\frac{\pi}{q}\log\frac{p}{\pi}$ (less a baseline) for the reverse.
 // Both are of one kind: for any *f-divergence* $D_f(\pi\|p) = \mathbb{E}_p[f(\pi/p)]$ the gradient is
-// $\mathbb{E}_\pi[f'(\pi/p)\,\nabla\log\pi]$ (Go et al. 2023, [`src/objectives/f-dpg.ts`](../src/objectives/f-dpg.ts)), a policy gradient with the
+// $\mathbb{E}_\pi[f'(\pi/p)\,\nabla\log\pi]$ (Go et al. 2023, [`src/objectives/distribution-matching/f-dpg.ts`](../src/objectives/distribution-matching/f-dpg.ts)), a policy gradient with the
 // *pseudo-reward* $-f'$. So one loss trains the word-by-word policy of above by four divergences, from 128 of its own samples a step:
 
 // %% id="predict-between" tags=["predict"]
@@ -552,7 +552,7 @@ compare("between", effectiveAnswers(byDivergence[2].logP) >= effectiveAnswers(by
 // $Z$ is gone, and so is any constant in the rewards of a prompt. $\beta_i$ is the *self-normalised baseline*. It is a biased estimate of
 // $\nabla\mathrm{KL}(p\|\pi)$ (less so the larger $n$) and an exact one for $\mathbb{E}\,\mathrm{KL}(\alpha\|\beta)$, which is zero just where
 // $\pi = p$; our tests enumerate both. On-policy, $\beta_i = 1/n$ and it *is* DPG with $\hat Z$ from the same samples. In code
-// ([`src/objectives/brain.ts`](../src/objectives/brain.ts)):
+// ([`src/objectives/distribution-matching/brain.ts`](../src/objectives/distribution-matching/brain.ts)):
 
 // %% id="brain-heart"
 function brainHeart(logPolicy: tf.Tensor1D, logTarget: tf.Tensor1D, logProposal: tf.Tensor1D): tf.Scalar {
@@ -819,7 +819,7 @@ await show(
 // distributions with given means $\mathbb{E}[\phi_k] = \mu_k$, the closest to $\pi_{ref}$ is
 // $p_\lambda \propto \pi_{ref}\,e^{\lambda\cdot\phi}$: $\pi^*$ of the "reward" $\lambda\cdot\phi$ at $\beta = 1$. One finds $\lambda$
 // first, exactly where one can enumerate, from weighted samples where not
-// ([`src/objectives/moment-matching.ts`](../src/objectives/moment-matching.ts)), and then matches $p_\lambda$ by DPG or BRAIn. For the
+// ([`src/objectives/distribution-matching/moment-matching.ts`](../src/objectives/distribution-matching/moment-matching.ts)), and then matches $p_\lambda$ by DPG or BRAIn. For the
 // mini world: harmful advice 1% of the time, and half of the answers about exercise.
 
 // %% id="fit-lambda"

@@ -238,7 +238,7 @@ await check("11-best-of-n-estimator", expectedBest, { beta: beta, seed: seed });
 // ## On the advice world
 //
 // The SFT model's answers to the test questions, the reward model of [notebook 4](04-bradley-terry.ipynb) to choose by
-// ([`src/objectives/best-of-n.ts`](../src/objectives/best-of-n.ts)).
+// ([`src/objectives/reward-maximisation/best-of-n.ts`](../src/objectives/reward-maximisation/best-of-n.ts)).
 
 // %% id="predict-best" tags=["predict"]
 predict({
@@ -410,7 +410,7 @@ compare("reliable", ofOffline.rewardModelAccuracy - ofSft.rewardModelAccuracy, {
 // ## Online DPO
 //
 // Draw two answers of the policy **as it is now**, have them compared, take one step, forget them. The heart of it, for pairs
-// $[B, 2]$ of summed log-probabilities ([`src/objectives/online-dpo.ts`](../src/objectives/online-dpo.ts)):
+// $[B, 2]$ of summed log-probabilities ([`src/objectives/contrastive/online-dpo.ts`](../src/objectives/contrastive/online-dpo.ts)):
 
 // %% id="heart"
 function onlineDpoLoss(logPi: tf.Tensor2D, logRef: tf.Tensor2D, firstWins: tf.Tensor1D, beta: number): tf.Scalar {
@@ -466,7 +466,7 @@ compare("objective", objectiveOf(ofOnline) > objectiveOf(ofOffline) ? "online" :
 // ## In between: iterative DPO
 //
 // Drawing and labelling one pair at a time suits no annotator. **Iterative** DPO works in rounds: draw many pairs from the policy as
-// it is, have them labelled, train on them for a while, repeat ([`src/objectives/iterative-dpo.ts`](../src/objectives/iterative-dpo.ts)).
+// it is, have them labelled, train on them for a while, repeat ([`src/objectives/contrastive/iterative-dpo.ts`](../src/objectives/contrastive/iterative-dpo.ts)).
 // One round is offline DPO; rounds of one step are online DPO.
 //
 // In every round there is a choice that is often passed over: which reference? $\pi_{ref}$, as always, or the policy the round starts

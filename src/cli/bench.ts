@@ -2,12 +2,12 @@ import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import path from "node:path";
-import { bench, benchPartNames, type BenchReport } from "../workbook/bench";
-import { contenderNames, usualContenders, type ContenderName } from "../workbook/bench-contenders";
-import { describeBench } from "../workbook/bench-table";
-import { shakespeareFile } from "../workbook/bench-tasks";
-import { costAxes } from "../workbook/cost-curve";
-import { writeFigure } from "../workbook/sweep-figure";
+import { bench, benchPartNames, type BenchReport } from "../bench/bench";
+import { contenderNames, usualContenders, type ContenderName } from "../bench/contenders";
+import { describeBench } from "../bench/table";
+import { shakespeareFile } from "../bench/tasks";
+import { costAxes } from "../bench/cost-curve";
+import { writeFigure } from "../notebooks/sweep-figure";
 
 interface Options {
   rounds: string;

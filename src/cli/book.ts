@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { join } from "node:path";
-import { buildBook } from "../workbook/book";
-import { shownPath, workspaceAt } from "../workbook/paths";
-import { findNotebook } from "../workbook/sync";
+import { buildBook } from "../book/book";
+import { shownPath, workspaceAt } from "../course/paths";
+import { findNotebook } from "../notebooks/sync";
 
 /** A path is taken as it is; a number or a name stands for a notebook of the repository. */
 function notebookPath(asked: string): string {

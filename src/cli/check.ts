@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { checkNotebook } from "../grading/check-notebook";
 import { asText, predictionsAsText } from "../grading/report";
-import { parseSetting } from "../workbook/parameters";
+import { parseSetting } from "../notebooks/parameters";
 
 interface Options {
   json?: boolean;

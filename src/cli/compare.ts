@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { InvalidArgumentError, Option, type Command } from "commander";
 import { chooseBackend, describeBackend } from "../tensors/backend";
-import { course } from "../workbook/course";
+import { course } from "../course/course";
 import {
   measuredPathsFolder,
   pathName,
@@ -10,10 +10,10 @@ import {
   withPath,
   writeMeasuredPaths,
   type PathRow,
-} from "../workbook/measured-paths";
-import { chooseScale, scaleNames, type Scale } from "../workbook/scales";
-import { StageInterrupted } from "../workbook/stage";
-import { comparedPaths, farPaths, type CoursePath } from "../workbook/stages/comparison";
+} from "../course/measured-paths";
+import { chooseScale, scaleNames, type Scale } from "../course/scales";
+import { StageInterrupted } from "../course/stage";
+import { comparedPaths, farPaths, type CoursePath } from "../course/stages/comparison";
 
 interface CompareOptions {
   seed: number[];

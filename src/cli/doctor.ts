@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { describeReport, doctor } from "../workbook/doctor";
+import { describeReport, doctor } from "../doctor/doctor";
 
 /** `workbook doctor`: what this machine has and lacks. */
 export function register(program: Command): void {

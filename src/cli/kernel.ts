@@ -10,7 +10,7 @@ import {
   uninstallKernelspec,
   userDataFolder,
 } from "../kernel/kernelspec";
-import { repositoryRoot } from "../workbook/paths";
+import { repositoryRoot } from "../course/paths";
 
 interface PlaceOptions {
   user?: boolean;

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { exerciseIds, loadExercise } from "../grading/exercise";
 import { mutantContexts, mutantsAsText, runMutants, type MutantReport } from "../grading/mutants";
-import { textTable } from "../workbook/table";
+import { textTable } from "../notebooks/table";
 
 /** `workbook mutants`: whether the exercises' checks tell right from wrong. */
 export function register(program: Command): void {

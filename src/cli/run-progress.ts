@@ -1,4 +1,4 @@
-import type { RunEvent } from "../workbook/run";
+import type { RunEvent } from "../notebooks/run";
 
 /** Says on stderr how far runs have come: one line that changes on a terminal, else a line per cell that took over 1 s. */
 export interface RunProgress {

@@ -1,9 +1,9 @@
 import path from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type KernelKind, kernelKinds } from "../kernel/client";
-import { parameterValue, type ParameterValue, parseSetting } from "../workbook/parameters";
-import { shownPath, type Workspace, workspaceAt } from "../workbook/paths";
-import { inParallel, shareCores } from "../workbook/pool";
+import { parameterValue, type ParameterValue, parseSetting } from "../notebooks/parameters";
+import { shownPath, type Workspace, workspaceAt } from "../course/paths";
+import { inParallel, shareCores } from "../notebooks/pool";
 import {
   describeFailure,
   type LoadedNotebook,
@@ -11,9 +11,9 @@ import {
   outputFile,
   runFile,
   type RunSummary,
-} from "../workbook/run-files";
-import { findNotebook, notebookNames } from "../workbook/sync";
-import { formatValue } from "../workbook/table";
+} from "../notebooks/run-files";
+import { findNotebook, notebookNames } from "../notebooks/sync";
+import { formatValue } from "../notebooks/table";
 import { duration, interruptible, type RunProgress, runProgress } from "./run-progress";
 
 interface RunCommandOptions {

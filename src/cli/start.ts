@@ -1,10 +1,10 @@
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import type { Command } from "commander";
-import { shownPath, workspaceAt } from "../workbook/paths";
-import { inParallel, shareCores } from "../workbook/pool";
-import { loadNotebook, runFile, type RunSummary } from "../workbook/run-files";
-import { notebookNames } from "../workbook/sync";
+import { shownPath, workspaceAt } from "../course/paths";
+import { inParallel, shareCores } from "../notebooks/pool";
+import { loadNotebook, runFile, type RunSummary } from "../notebooks/run-files";
+import { notebookNames } from "../notebooks/sync";
 import { positive, report, resultLines } from "./run";
 import { duration, interruptible, runProgress } from "./run-progress";
 
@@ -59,7 +59,7 @@ async function startCommand(options: { jobs: number; cellTimeout: number; book: 
   let index: string | undefined;
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- see main.ts
-    const { buildBook } = require("../workbook/book") as typeof import("../workbook/book");
+    const { buildBook } = require("../book/book") as typeof import("../book/book");
     const book = await buildBook({ out: path.resolve(options.book) });
     index = book.index;
     for (const warning of book.warnings) progress.line(`book: ${warning}`);

@@ -1,14 +1,14 @@
 import { availableParallelism, freemem } from "node:os";
 import path from "node:path";
 import type { Command } from "commander";
-import { codeVersion } from "../workbook/code-version";
-import { shownPath, workspaceAt } from "../workbook/paths";
-import { shareCores } from "../workbook/pool";
-import { loadNotebook } from "../workbook/run-files";
-import { gridOf, sweep, type SweepEvent, type SweepResult, tableOf } from "../workbook/sweep";
-import { frontierFigure, writeFigure } from "../workbook/sweep-figure";
-import { findNotebook } from "../workbook/sync";
-import { formatValue, textTable } from "../workbook/table";
+import { codeVersion } from "../course/code-version";
+import { shownPath, workspaceAt } from "../course/paths";
+import { shareCores } from "../notebooks/pool";
+import { loadNotebook } from "../notebooks/run-files";
+import { gridOf, sweep, type SweepEvent, type SweepResult, tableOf } from "../notebooks/sweep";
+import { frontierFigure, writeFigure } from "../notebooks/sweep-figure";
+import { findNotebook } from "../notebooks/sync";
+import { formatValue, textTable } from "../notebooks/table";
 import { collect, positive, separateSettings } from "./run";
 import { duration, interruptible, runProgress } from "./run-progress";
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
-import { workspaceAt } from "../workbook/paths";
-import { findNotebook, notebookNames, pairFaults, readPair, syncPair } from "../workbook/sync";
+import { workspaceAt } from "../course/paths";
+import { findNotebook, notebookNames, pairFaults, readPair, syncPair } from "../notebooks/sync";
 
 /** `workbook sync`: keep notebooks and their text twins in step, or with `--check` say where they are not. */
 export function register(program: Command): void {

@@ -1,12 +1,12 @@
 import { fork } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
-import { readNotebook, type Notebook } from "../workbook/notebook";
-import { parameterValue, readParameters, withParameters } from "../workbook/parameters";
-import { workspaceAt } from "../workbook/paths";
-import { cellsOf, readPercent } from "../workbook/percent";
-import { withSolutions } from "../workbook/solved";
-import { findNotebook } from "../workbook/sync";
+import { readNotebook, type Notebook } from "../notebooks/notebook";
+import { parameterValue, readParameters, withParameters } from "../notebooks/parameters";
+import { workspaceAt } from "../course/paths";
+import { cellsOf, readPercent } from "../notebooks/percent";
+import { withSolutions } from "../notebooks/solved";
+import { findNotebook } from "../notebooks/sync";
 import type { CheckJob, CheckMessage } from "./check-child";
 import { loadExercise } from "./exercise";
 import { madePredictions, type MadePrediction } from "./made-predictions";

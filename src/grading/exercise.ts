@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { workspaceAt } from "../workbook/paths";
+import { workspaceAt } from "../course/paths";
 
 /**
  * An exercise: its facts, its reference solution, its checks, and wrong solutions which the checks must catch.

@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
-import type { CodeCell, Notebook } from "../workbook/notebook";
-import { predictionMime } from "../workbook/outputs";
+import type { CodeCell, Notebook } from "../notebooks/notebook";
+import { predictionMime } from "../notebooks/outputs";
 
 type TypeScript = typeof import("typescript");
 type Expression = import("typescript").Expression;

@@ -1,7 +1,7 @@
 import { createRequire, Module } from "node:module";
 import { dirname } from "node:path";
-import { hasTag, type CodeCell, type Notebook } from "../workbook/notebook";
-import { repositoryRoot } from "../workbook/paths";
+import { hasTag, type CodeCell, type Notebook } from "../notebooks/notebook";
+import { repositoryRoot } from "../course/paths";
 import { exerciseIds, unfilled } from "./exercise";
 
 type TypeScript = typeof import("typescript");

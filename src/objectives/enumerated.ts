@@ -4,7 +4,7 @@ import { train, type TrainingOptions, type TrainingRecord } from "../models/trai
 import { checkShape } from "../tensors/shape";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
-import { klShapedReturns, leaveOneOutAdvantages, policyGradientLoss } from "./policy-gradient";
+import { klShapedReturns, leaveOneOutAdvantages, policyGradientLoss } from "./reward-maximisation/policy-gradient";
 
 /**
  * The lecture's objective with nothing estimated: −J = −Σ_y π(y)·(r(y) − β·(log π(y) − log π_ref(y))), over all answers.

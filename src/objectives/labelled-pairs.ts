@@ -14,7 +14,7 @@ import { verdictsOf, type Labeller } from "../rewards/labeller";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
 import { checkShape } from "../tensors/shape";
-import { dpoLoss } from "./dpo";
+import { dpoLoss } from "./contrastive/dpo";
 import { sumOverResponse } from "./kl";
 import { checkReference, measureRollout } from "./rollouts";
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 
 const workbook = (...options: string[]): { status: number | null; stdout: string; stderr: string } =>
   spawnSync(process.execPath, [path.join(repositoryRoot, "src/cli/workbook.cjs"), "bench", ...options], {

@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Command } from "commander";
 import { measureSeeds, register } from "../../src/cli/compare";
-import { readMeasuredPaths } from "../../src/workbook/measured-paths";
-import { repositoryRoot } from "../../src/workbook/paths";
-import { StageInterrupted } from "../../src/workbook/stage";
-import type { CoursePath } from "../../src/workbook/stages/comparison";
-import type { PathPoint } from "../../src/workbook/stages/policy-path";
+import { readMeasuredPaths } from "../../src/course/measured-paths";
+import { repositoryRoot } from "../../src/course/paths";
+import { StageInterrupted } from "../../src/course/stage";
+import type { CoursePath } from "../../src/course/stages/comparison";
+import type { PathPoint } from "../../src/course/stages/policy-path";
 
 const program = [path.join(repositoryRoot, "src/cli/workbook.cjs"), "compare"];
 const workbook = (...options: string[]): { status: number | null; stdout: string; stderr: string } =>

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkNotebook, type NotebookCheck } from "../../src/grading/check-notebook";
-import { codeCell, formatNotebook, type CellMetadata } from "../../src/workbook/notebook";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { codeCell, formatNotebook, type CellMetadata } from "../../src/notebooks/notebook";
+import { repositoryRoot } from "../../src/course/paths";
 
 const solution = `function perplexity(logProbs: number[][], mask: number[][]): number {
   const mean = weightedSum(logProbs, mask) / weightedSum(mask, mask);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { check, hints } from "../../src/grading/check";
 import { unfilled } from "../../src/grading/exercise";
-import { displayed } from "../workbook/kernel-stand-in";
+import { displayed } from "../notebooks/kernel-stand-in";
 
 describe("check in a notebook", () => {
   it("shows HTML with a text beside it, once, and does not throw", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { exerciseIds, loadExercise, tiers } from "../../src/grading/exercise";
 import { mutantContexts, runMutants } from "../../src/grading/mutants";
 import { runChecks } from "../../src/grading/run-checks";
-import { workspaceAt } from "../../src/workbook/paths";
+import { workspaceAt } from "../../src/course/paths";
 
 describe("every exercise in tests/exercises", () => {
   for (const id of exerciseIds()) {

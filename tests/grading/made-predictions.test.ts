@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { madePredictions } from "../../src/grading/made-predictions";
 import { predictionsAsText } from "../../src/grading/report";
-import { codeCell, hasTag, type CodeCell } from "../../src/workbook/notebook";
-import { predictionMime } from "../../src/workbook/outputs";
-import { workspaceAt } from "../../src/workbook/paths";
-import { cellsOf, readPercent } from "../../src/workbook/percent";
+import { codeCell, hasTag, type CodeCell } from "../../src/notebooks/notebook";
+import { predictionMime } from "../../src/notebooks/outputs";
+import { workspaceAt } from "../../src/course/paths";
+import { cellsOf, readPercent } from "../../src/notebooks/percent";
 
 const asking = (answer: string, id = "harm"): string =>
   `predict({ id: "${id}", question: "How often?", answer: ${answer}, choices: ["up", "down"] });`;

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Executor } from "../../src/kernel/child/executor";
 import type { Bundle, Failure } from "../../src/kernel/messages";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 
 export interface CellRun {
   failure: Failure | undefined;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 import { makeProject, removeProject } from "./cells";
 
 /** Runs in a process of its own, whose heap nothing else uses: one heap size (MB, after collection) each 100 cells. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 import { makeProject, notebooksFolder, removeProject, TestNotebook } from "./cells";
 
 const packageOf = (name: string, exports: unknown): string =>

@@ -257,7 +257,7 @@ describe("kernel/child: interrupt", () => {
   });
 
   it("stops a stage of training cleanly, keeps what was trained, and goes on from there", async () => {
-    const module = path.join(root, "src/workbook/stage");
+    const module = path.join(root, "src/course/stage");
     await session.run(`
       import { stage } from ${JSON.stringify(module)};
       import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

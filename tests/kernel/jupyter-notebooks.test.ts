@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { installKernelspec } from "../../src/kernel/kernelspec";
-import { codeCell, formatNotebook, type Notebook, readNotebook } from "../../src/workbook/notebook";
-import { withParameters } from "../../src/workbook/parameters";
-import { repositoryRoot, workspaceAt } from "../../src/workbook/paths";
+import { codeCell, formatNotebook, type Notebook, readNotebook } from "../../src/notebooks/notebook";
+import { withParameters } from "../../src/notebooks/parameters";
+import { repositoryRoot, workspaceAt } from "../../src/course/paths";
 import { findJupyter, type Jupyter } from "./jupyter";
 import { resultFaults } from "./same-results";
 

@@ -5,8 +5,8 @@
  */
 import { readdirSync } from "node:fs";
 import path from "node:path";
-import { type Notebook, readNotebook } from "../../src/workbook/notebook";
-import { namedResults } from "../../src/workbook/outputs";
+import { type Notebook, readNotebook } from "../../src/notebooks/notebook";
+import { namedResults } from "../../src/notebooks/outputs";
 
 /**
  * Where two runs of a notebook differ in their named results, as sentences; a notebook without any is a fault too.

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 
 /**
  * tslab compiles what a notebook imports with a compiler of its own (TypeScript 5.0, not strict, ES2022). Code that is fine

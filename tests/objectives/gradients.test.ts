@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 import type { CheckedGradient } from "./gradients/child";
 
 /**

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
 import { sequenceLogProbs, type Policy } from "../../src/models/policy";
-import { dpoLoss } from "../../src/objectives/dpo";
+import { dpoLoss } from "../../src/objectives/contrastive/dpo";
 import {
   drawLabelledPairs,
   klOfSamples,

@@ -9,18 +9,18 @@ import {
   paddedResponses,
   tabularLogProbs,
 } from "../../src/evaluation/exact";
-import { pickBest } from "../../src/objectives/best-of-n";
-import { cdpoLoss } from "../../src/objectives/cdpo";
-import { dpoLoss } from "../../src/objectives/dpo";
-import { divergenceNames } from "../../src/objectives/f-dpg";
-import { ipoLoss } from "../../src/objectives/ipo";
+import { pickBest } from "../../src/objectives/reward-maximisation/best-of-n";
+import { cdpoLoss } from "../../src/objectives/contrastive/cdpo";
+import { dpoLoss } from "../../src/objectives/contrastive/dpo";
+import { divergenceNames } from "../../src/objectives/distribution-matching/f-dpg";
+import { ipoLoss } from "../../src/objectives/contrastive/ipo";
 
 import { nextTokenLoss } from "../../src/objectives/maximum-likelihood";
-import { orpoLoss } from "../../src/objectives/orpo";
-import { leaveOneOutAdvantages, policyGradientLoss } from "../../src/objectives/policy-gradient";
-import { rlooLoss } from "../../src/objectives/rloo";
-import { robustDpoLoss } from "../../src/objectives/robust-dpo";
-import { simpoLoss } from "../../src/objectives/simpo";
+import { orpoLoss } from "../../src/objectives/contrastive/orpo";
+import { leaveOneOutAdvantages, policyGradientLoss } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { rlooLoss } from "../../src/objectives/reward-maximisation/rloo";
+import { robustDpoLoss } from "../../src/objectives/contrastive/robust-dpo";
+import { simpoLoss } from "../../src/objectives/contrastive/simpo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
 import { chooseBackend } from "../../src/tensors/backend";
 import { Random } from "../../src/tensors/random";

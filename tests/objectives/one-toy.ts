@@ -7,16 +7,21 @@ import {
   tabularLogProbs,
   tabularPolicyFor,
 } from "../../src/evaluation/exact";
-import { brainLoss } from "../../src/objectives/brain";
-import { dpgLoss } from "../../src/objectives/dpg";
-import { divergenceNames, fDpgLoss } from "../../src/objectives/f-dpg";
+import { brainLoss } from "../../src/objectives/distribution-matching/brain";
+import { dpgLoss } from "../../src/objectives/distribution-matching/dpg";
+import { divergenceNames, fDpgLoss } from "../../src/objectives/distribution-matching/f-dpg";
 import { generalisedAdvantages, klShapedTokenRewards } from "../../src/objectives/gae";
-import { groupAdvantages, grpoLoss, type GrpoKl, type GroupDeviation } from "../../src/objectives/grpo";
+import {
+  groupAdvantages,
+  grpoLoss,
+  type GrpoKl,
+  type GroupDeviation,
+} from "../../src/objectives/reward-maximisation/grpo";
 import { sumOverResponse } from "../../src/objectives/kl";
 import { labelledPairsLoss } from "../../src/objectives/labelled-pairs";
-import { ktoLoss } from "../../src/objectives/kto";
-import { klShapedReturns } from "../../src/objectives/policy-gradient";
-import { ppoLoss } from "../../src/objectives/ppo";
+import { ktoLoss } from "../../src/objectives/contrastive/kto";
+import { klShapedReturns } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { ppoLoss } from "../../src/objectives/reward-maximisation/ppo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
 import { converged, expectedGradient, tokensOf, type Tokens } from "./converged";
 import { matchingCase, smallSpace as space } from "./matching-cases";

@@ -9,7 +9,11 @@ import { Policy, responseLogProbs, scoringTensors } from "../../src/models/polic
 import { ScalarModel } from "../../src/models/scalar-head";
 import { train } from "../../src/models/training";
 import { nextTokenLoss } from "../../src/objectives/maximum-likelihood";
-import { klShapedReturns, leaveOneOutAdvantages, policyGradientLoss } from "../../src/objectives/policy-gradient";
+import {
+  klShapedReturns,
+  leaveOneOutAdvantages,
+  policyGradientLoss,
+} from "../../src/objectives/reward-maximisation/policy-gradient";
 import { bradleyTerryLoss } from "../../src/rewards/bradley-terry";
 import type { Parameters } from "../../src/tensors/adamw";
 import { chooseBackend } from "../../src/tensors/backend";
@@ -18,7 +22,7 @@ import { Random } from "../../src/tensors/random";
 import { readSafetensors, writeSafetensors } from "../../src/tensors/safetensors";
 import type { Example } from "../../src/text/dialogue";
 import { BOT, EOS, USER } from "../../src/text/vocabulary";
-import { repositoryRoot } from "../../src/workbook/paths";
+import { repositoryRoot } from "../../src/course/paths";
 import { temporaryFolder, tinyGpt } from "../models/tiny";
 
 /**

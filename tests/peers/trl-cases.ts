@@ -1,17 +1,17 @@
 import * as tf from "@tensorflow/tfjs";
-import { cdpoLoss } from "../../src/objectives/cdpo";
-import { dpoLoss } from "../../src/objectives/dpo";
+import { cdpoLoss } from "../../src/objectives/contrastive/cdpo";
+import { dpoLoss } from "../../src/objectives/contrastive/dpo";
 import { generalisedAdvantages, whitenedAdvantages } from "../../src/objectives/gae";
-import { groupAdvantages, grpoLoss, type LengthNormalisation } from "../../src/objectives/grpo";
-import { ipoLoss } from "../../src/objectives/ipo";
-import { ktoLoss } from "../../src/objectives/kto";
+import { groupAdvantages, grpoLoss, type LengthNormalisation } from "../../src/objectives/reward-maximisation/grpo";
+import { ipoLoss } from "../../src/objectives/contrastive/ipo";
+import { ktoLoss } from "../../src/objectives/contrastive/kto";
 import { labelledPairsLoss } from "../../src/objectives/labelled-pairs";
-import { orpoLoss } from "../../src/objectives/orpo";
-import { klShapedReturns, leaveOneOutAdvantages } from "../../src/objectives/policy-gradient";
-import { ppoLoss } from "../../src/objectives/ppo";
-import { rlooLoss } from "../../src/objectives/rloo";
-import { robustDpoLoss } from "../../src/objectives/robust-dpo";
-import { simpoLoss } from "../../src/objectives/simpo";
+import { orpoLoss } from "../../src/objectives/contrastive/orpo";
+import { klShapedReturns, leaveOneOutAdvantages } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { ppoLoss } from "../../src/objectives/reward-maximisation/ppo";
+import { rlooLoss } from "../../src/objectives/reward-maximisation/rloo";
+import { robustDpoLoss } from "../../src/objectives/contrastive/robust-dpo";
+import { simpoLoss } from "../../src/objectives/contrastive/simpo";
 import { bradleyTerryLoss } from "../../src/rewards/bradley-terry";
 
 type Matrix = number[][];

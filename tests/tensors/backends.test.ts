@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { BackendName } from "../../src/tensors/backend";
-import type { ProbeResult } from "../../src/workbook/doctor-probe";
-import { repositoryRoot } from "../../src/workbook/paths";
+import type { ProbeResult } from "../../src/doctor/probe";
+import { repositoryRoot } from "../../src/course/paths";
 import type { Answer } from "./backends/worker";
 import { stages } from "./backends/stages";
 import { assertClose } from "./fused";
@@ -125,7 +125,7 @@ describe("the course on every backend", function () {
         });
 
         it("does not choose a device that computes on the processor unless asked", async () => {
-          const child = fork(path.join(__dirname, "../../src/workbook/doctor-probe.ts"), ["chosen"], {
+          const child = fork(path.join(__dirname, "../../src/doctor/probe.ts"), ["chosen"], {
             env: { ...process.env, WORKBOOK_BACKEND: "", ...softwareVulkan() },
             execArgv: ["--require", require.resolve("tsx/cjs")],
             stdio: ["ignore", "ignore", "ignore", "ipc"],

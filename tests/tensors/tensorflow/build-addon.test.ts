@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { compilerArguments, packageVersion } from "../../../src/tensors/tensorflow/build-addon";
 import { supportedVersion } from "../../../src/tensors/wasm-kernels";
-import { repositoryRoot } from "../../../src/workbook/paths";
+import { repositoryRoot } from "../../../src/course/paths";
 
 describe("tensors/tensorflow/build-addon", () => {
   it("builds the version that the course asks npm for, which is that of its tfjs", () => {
