@@ -1,7 +1,7 @@
 import type { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import { EOS } from "../text/vocabulary";
-import { mostRowsTogether, startDecoder } from "./decoder";
+import { mostRowsTogether, startDecoder } from "./start-decoder";
 import type { Drawing } from "./draw";
 import type { Policy } from "./policy";
 

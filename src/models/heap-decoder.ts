@@ -1,5 +1,5 @@
-import type { Heap } from "../tensors/kernels/heap";
-import { type KernelCall, threadScratch } from "../tensors/kernels/threads";
+import type { Heap, KernelCall } from "../tensors/kernels/heap";
+import { threadScratch } from "../tensors/kernels/threads";
 import { layerNormEpsilon } from "../tensors/layer-norm";
 import { kernelHeap } from "../tensors/wasm-kernels";
 import type { Decoder } from "./decoder";

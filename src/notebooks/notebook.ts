@@ -1,6 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import path from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { nbformatSchema } from "./nbformat-schema";
+import { writeWhole } from "../course/write-whole";
 
 /** A bundle of one thing in several MIME types: JSON types hold any value, all others hold text (base64 for images). */
 export type MimeBundle = Record<string, unknown>;
@@ -234,18 +234,6 @@ export function formatNotebook(notebook: Notebook): string {
   if (faults.length > 0)
     throw new Error(`formatNotebook: this would not be a valid notebook:\n  ${faults.join("\n  ")}`);
   return JSON.stringify(sorted(plain), null, 1) + "\n";
-}
-
-/** Writes a file so that a reader sees the old text or the new one, never half of it. */
-export function writeWhole(file: string, content: string | Uint8Array): void {
-  mkdirSync(path.dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, content);
-    renameSync(temporary, file);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
 }
 
 /** Writes a notebook file whole. */

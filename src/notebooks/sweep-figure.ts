@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Figure } from "../plots/figure";
-import { writeWhole } from "./notebook";
+import { writeWhole } from "../course/write-whole";
 import type { SweepRow } from "./sweep";
 
 const klName = "klPolicyToReference";

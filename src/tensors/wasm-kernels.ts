@@ -4,11 +4,11 @@ import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { compileModule, kernelModules, type KernelModule } from "./kernels/compile";
 import { type FusedKernel, fusedKernels } from "./kernels/fused";
-import { type Heap, type HeapKernel, type KernelFunctions, ranges } from "./kernels/heap";
+import { type Heap, type HeapKernel, type KernelFunctions, ranges, type KernelCall } from "./kernels/heap";
 import { replacements } from "./kernels/replacements";
 import { digest, joinsVectors, selfTestBytes } from "./kernels/self-test";
 import { sharingMemoryOf } from "./kernels/shared-memory";
-import { type KernelCall, runCall, Threads, threadScratch } from "./kernels/threads";
+import { runCall, Threads, threadScratch } from "./kernels/threads";
 
 /**
  * The course's WebAssembly kernels, put over tfjs' wasm backend and working on its heap. This is the only file that

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import { PlainDecoder, startDecoder } from "../../src/models/decoder";
+import { PlainDecoder } from "../../src/models/plain-decoder";
+import { startDecoder } from "../../src/models/start-decoder";
 import { sample, type Sample, type SamplingOptions } from "../../src/models/generation";
 import { parameterShapes, type GptConfig } from "../../src/models/gpt";
 import { HeapDecoder } from "../../src/models/heap-decoder";

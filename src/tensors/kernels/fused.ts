@@ -1,6 +1,6 @@
 import type { TensorInfo } from "@tensorflow/tfjs";
-import { elementwise, type HeapKernel, ranges, sizeOf } from "./heap";
-import { type KernelCall, threadScratch } from "./threads";
+import { elementwise, type HeapKernel, ranges, sizeOf, type KernelCall } from "./heap";
+import { threadScratch } from "./threads";
 
 /**
  * Kernels of the course's own, under its own names; attention.ts, layer-norm.ts and their neighbours call them where the

@@ -1,5 +1,4 @@
 import type { DataType, TensorInfo } from "@tensorflow/tfjs";
-import type { KernelCall } from "./threads";
 
 /** The exports of the WebAssembly modules built from index.as.ts; addresses in bytes, strides and sizes in elements. */
 export interface KernelFunctions {
@@ -37,6 +36,9 @@ export interface KernelFunctions {
   drawScratchBytes(V: number): number;
   drawTokens(...addressesAndSizes: number[]): void;
 }
+
+/** A kernel's name and its arguments; `threadScratch` stands for the scratch of the thread that runs it. */
+export type KernelCall = readonly [name: keyof KernelFunctions, ...parameters: number[]];
 
 /** What a kernel needs of tfjs' heap; wasm-kernels.ts implements it. */
 export interface Heap {

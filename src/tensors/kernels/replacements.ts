@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { elementwise, type HeapKernel, ranges, sizeOf } from "./heap";
-import { type KernelCall, threadScratch } from "./threads";
+import { elementwise, type HeapKernel, ranges, sizeOf, type KernelCall } from "./heap";
+import { threadScratch } from "./threads";
 
 /** Kernels that take the place of tfjs' own under the same names; users keep writing plain tf operations. */
 export const replacements: Record<string, HeapKernel> = {

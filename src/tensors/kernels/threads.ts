@@ -1,9 +1,6 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
-import type { KernelFunctions } from "./heap";
-
-/** A kernel's name and its arguments; `threadScratch` stands for the scratch of the thread that runs it. */
-export type KernelCall = readonly [name: keyof KernelFunctions, ...parameters: number[]];
+import type { KernelCall, KernelFunctions } from "./heap";
 
 /** Stands, as an argument, for work space that each thread has for itself; no address, size or constant is this number. */
 export const threadScratch = Number.MIN_SAFE_INTEGER;
