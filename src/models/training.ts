@@ -2,42 +2,61 @@ import * as tf from "@tensorflow/tfjs";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import path from "node:path";
+import { z } from "zod";
 import { AdamW, globalNorm, learningRateAt, type Parameters } from "../tensors/adamw";
 import type { Loss } from "../tensors/loss";
+import {
+  checkOptions,
+  checkValue,
+  given,
+  notNegative,
+  oneOf,
+  positive,
+  positiveOrInfinite,
+  type Setting,
+  settingsOf,
+  wholeNumber,
+} from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { readSafetensors, writeSafetensors } from "../tensors/safetensors";
 import { exampleLength } from "../text/batches";
 import type { Example } from "../text/dialogue";
 import { download } from "./checkpoint";
 
+const decayRate = z.number().gte(0).lt(1);
+
 /** How to train; every trainer of the course takes these beside its own options. */
-export interface TrainingOptions {
+export const trainingOptions = z.strictObject({
   /** Number of gradient steps. */
-  steps: number;
+  steps: wholeNumber(),
   /** Peak learning rate. */
-  learningRate: number;
+  learningRate: positive,
   /** Steps of linear warm-up. Default 0. */
-  warmUp?: number;
+  warmUp: wholeNumber().default(0),
   /** After warm-up: stay, or fall along a half cosine to a tenth. Default "constant". */
-  schedule?: "constant" | "cosine";
+  schedule: oneOf(["constant", "cosine"]).default("constant"),
   /** Decoupled weight decay of matrices. Default 0. */
-  weightDecay?: number;
+  weightDecay: notNegative.default(0),
   /** Decay rates of AdamW's running means of the gradient and of its square, in [0, 1). Default [0.9, 0.95]. */
-  betas?: [number, number];
-  /** The gradient is scaled down to this global norm where it is longer. Default 1. */
-  clipNorm?: number;
+  betas: z.tuple([decayRate, decayRate], { error: "two numbers in [0, 1)" }).default([0.9, 0.95]),
+  /** The gradient is scaled down to this global norm where it is longer; Infinity leaves it. Default 1. */
+  clipNorm: positiveOrInfinite.default(1),
   /** Step i draws from the child stream `step i`, so a resumed run continues bit for bit. */
-  rng: Random;
+  rng: given<Random>("a stream of random numbers (Random.fromSeed)"),
   /**
    * Where to keep the state of an unfinished run: written when the run stops for whatever reason, read when there, removed
    * when the run ends. One folder belongs to one run.
    */
-  checkpointFolder?: string;
+  checkpointFolder: given<string>("a folder's path", (folder) => typeof folder === "string").optional(),
   /** The state is also written every so many steps, for a process that is killed and cannot. Default 100. */
-  checkpointEvery?: number;
+  checkpointEvery: given<number>("an integer ≥ 1", (steps) => Number.isSafeInteger(steps) && steps >= 1).default(100),
   /** Aborting it stops after the current step: the checkpoint is written and `TrainingInterrupted` thrown. */
-  signal?: AbortSignal;
-}
+  signal: given<AbortSignal>("an AbortSignal").optional(),
+});
+export type TrainingOptions = z.input<typeof trainingOptions>;
+
+/** Of a run, and not of what it comes to. */
+const runKeys = ["rng", "checkpointFolder", "checkpointEvery", "signal"] as const satisfies (keyof TrainingOptions)[];
 
 /** What every training step reports; trainers add their own metrics. */
 export interface TrainingRecord {
@@ -57,11 +76,6 @@ export interface Objective<Batch> {
   /** Named in errors and in the checkpoint. */
   name: string;
   parameters: Parameters;
-  /**
-   * The objective's own options and the sizes of its data. A checkpoint made with others (or with other `TrainingOptions`)
-   * is refused. What the data say is not compared.
-   */
-  settings?: Record<string, string | number | boolean | undefined>;
   /**
    * Gradient steps taken on one batch before the next is drawn, as methods do that reuse their samples. Default 1. A
    * checkpoint is that of the batch's first step, whose parameters drew it: a resumed run draws it again.
@@ -95,49 +109,17 @@ export class TrainingInterrupted extends Error {
  * The loop all trainers share: batch, gradient, clip, AdamW, record. Yields one record a step and lets other work run
  * between steps, so that plots update and interrupts arrive. A loss or gradient that is not finite stops the run with
  * step and values, before the weights are touched.
+ *
+ * @param options how to train; whatever else is in it belongs to the method. A checkpoint made with other settings, or with
+ * data of other sizes, is refused (`settingsOf`). What the data say is not compared.
  */
 export function train<Batch>(
   objective: Objective<Batch>,
-  options: TrainingOptions,
+  options: TrainingOptions & Readonly<Record<string, unknown>>,
 ): AsyncGenerator<TrainingRecord, void> {
-  const {
-    steps,
-    learningRate,
-    warmUp = 0,
-    schedule = "constant",
-    weightDecay = 0,
-    betas = [0.9, 0.95],
-    clipNorm = 1,
-    checkpointEvery = 100,
-  } = options;
   // Checked here, not at the first step: the mistake is in the call.
-  checkWholeNumber(objective.name, "stepsPerBatch", objective.stepsPerBatch ?? 1, 1);
-  checkWholeNumber(objective.name, "steps", steps);
-  checkWholeNumber(objective.name, "warmUp", warmUp);
-  checkWholeNumber(objective.name, "checkpointEvery", checkpointEvery, 1);
-  for (const [key, value, fits] of [
-    ["learningRate", learningRate, learningRate > 0 && learningRate < Infinity],
-    ["weightDecay", weightDecay, weightDecay >= 0 && weightDecay < Infinity],
-    ["clipNorm", clipNorm, clipNorm > 0],
-  ] as const) {
-    if (!fits) {
-      const expected = key === "weightDecay" ? "a number ≥ 0" : "a positive number";
-      throw new RangeError(`${objective.name}: expected ${key} to be ${expected}, got ${value}`);
-    }
-  }
-  if (!(betas.length === 2 && betas.every((beta) => beta >= 0 && beta < 1))) {
-    throw new RangeError(`${objective.name}: expected betas to be two numbers in [0, 1), got ${String(betas)}`);
-  }
-  if (!["constant", "cosine"].includes(schedule)) {
-    throw new RangeError(`${objective.name}: expected schedule "constant" or "cosine", got "${String(schedule)}"`);
-  }
-  return run(objective, { ...options, warmUp, schedule, weightDecay, betas, clipNorm, checkpointEvery });
-}
-
-/** Throws unless the option is an integer of at least `least`. */
-export function checkWholeNumber(where: string, name: string, value: number, least = 0): void {
-  if (Number.isSafeInteger(value) && value >= least) return;
-  throw new RangeError(`${where}: expected ${name} to be an integer ≥ ${least}, got ${value}`);
+  checkValue(objective.name, "stepsPerBatch", wholeNumber(1), objective.stepsPerBatch ?? 1);
+  return run(objective, checkOptions(objective.name, z.looseObject(trainingOptions.shape), options));
 }
 
 /** What a run can go on from. */
@@ -147,32 +129,17 @@ interface RunState {
   tensors: Map<string, tf.Tensor>;
 }
 
-type Defaulted = "warmUp" | "schedule" | "weightDecay" | "betas" | "clipNorm" | "checkpointEvery";
-
 async function* run<Batch>(
   objective: Objective<Batch>,
-  options: TrainingOptions & Required<Pick<TrainingOptions, Defaulted>>,
+  options: z.output<typeof trainingOptions>,
 ): AsyncGenerator<TrainingRecord, void> {
   const { steps, learningRate: peak, warmUp, schedule, weightDecay, betas, clipNorm } = options;
   const { rng, checkpointFolder, checkpointEvery, signal } = options;
   const { stepsPerBatch = 1 } = objective;
   const optimiser = new AdamW(objective.parameters, { weightDecay, betas });
   const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
-  const identity = {
-    objective: objective.name,
-    stream: rng.path,
-    settings: JSON.stringify({
-      steps,
-      learningRate: peak,
-      warmUp,
-      schedule,
-      weightDecay,
-      betas: String(betas),
-      clipNorm,
-      stepsPerBatch,
-      ...objective.settings,
-    }),
-  };
+  const settings = { ...settingsOf(omit(options, runKeys)), stepsPerBatch };
+  const identity = { objective: objective.name, stream: rng.path, settings: inWords(settings) };
   let tokens = 0;
   let finished = false;
   let saved = 0;
@@ -329,6 +296,14 @@ function changedSettings(then: string | undefined, now: string): string[] {
 
 const changed = (key: string, then: unknown, now: unknown): string[] =>
   then === now ? [] : [`${key} was ${then}, is ${now}`];
+
+/** As JSON of texts, since JSON has no Infinity. */
+const inWords = (settings: Readonly<Record<string, Setting>>): string =>
+  JSON.stringify(Object.fromEntries(Object.entries(settings).map(([key, value]) => [key, String(value)])));
+
+function omit(options: object, keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(options).filter(([key]) => !keys.includes(key)));
+}
 
 /** A batch drawn with replacement, so that a step needs nothing from the steps before it. */
 export function drawBatch<T>(items: readonly T[], count: number, rng: Random): T[] {

@@ -6,20 +6,16 @@
  * reward* β·h: what the reward must be, up to a constant of the prompt, for π to be π* at β.
  */
 import * as tf from "@tensorflow/tfjs";
-import { responseLogProbs, sequenceLogProbs, type Policy } from "../models/policy";
-import {
-  checkWholeNumber,
-  drawBatch,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../models/training";
+import { z } from "zod";
+import { responseLogProbs, sequenceLogProbs } from "../models/policy";
+import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";
 import type { PreferencePair } from "../rewards/reward-model";
 import type { Loss } from "../tensors/loss";
+import { checkValue, givenList, positive, wholeNumber } from "../tensors/options";
 import { checkShape } from "../tensors/shape";
 import { stopGradient } from "../tensors/stop-gradient";
-import { checkBeta, checkReference } from "./rollouts";
+import type { Budget } from "./method";
+import { checkReference, policiesOptions } from "./rollouts";
 
 /**
  * log π and log π_ref of whole responses, [B]: **sums** over the response's tokens, `<eos>` included in both responses, the
@@ -55,7 +51,7 @@ export function implicitRewards(
   for (const [name, tensor] of Object.entries({ policyRejected, referenceChosen, referenceRejected })) {
     checkShape(`${where}: ${name}`, tensor, policyChosen.shape);
   }
-  checkBeta(where, beta, true);
+  checkValue(where, "beta", positive, beta);
   const chosen = policyChosen.sub(stopGradient(referenceChosen)).mul<tf.Tensor1D>(beta);
   const rejected = policyRejected.sub(stopGradient(referenceRejected)).mul<tf.Tensor1D>(beta);
   const margin = chosen.sub<tf.Tensor1D>(rejected);
@@ -83,33 +79,38 @@ export function averageLogProbs(where: string, sums: tf.Tensor1D, lengths: tf.Te
   return sums.div(lengths);
 }
 
-/** Throws unless ε, the share of labels taken to be flipped, is in [0, ½): at ½ labels say nothing. */
-export function checkFlipRate(where: string, name: string, rate: number): void {
-  if (rate >= 0 && rate < 0.5) return;
-  throw new RangeError(`${where}: expected ${name} in [0, 0.5), got ${rate}`);
-}
+/** ε, a share of labels taken to be flipped: at ½ labels say nothing. */
+export const flipRateOption = z
+  .number({ error: "a number in [0, 0.5)" })
+  .gte(0, { error: "a number in [0, 0.5)" })
+  .lt(0.5, { error: "a number in [0, 0.5)" });
 
-/** What every trainer on pairs takes. */
-export interface PairTrainingOptions extends TrainingOptions {
-  /** Trained in place. */
-  policy: Policy;
-  /**
-   * π_ref, frozen: scored once, before the first step, and not needed after. Methods without a reference in their loss
-   * report against it all the same.
-   */
-  reference: Policy;
+/**
+ * What every trainer on pairs takes. The reference is scored once, before the first step, and not needed after; methods
+ * without a reference in their loss report against it all the same.
+ */
+export const pairTrainingOptions = trainingOptions.extend(policiesOptions.shape).extend({
   /** Token ids. */
-  pairs: readonly Pick<PreferencePair, "chosen" | "rejected">[];
+  pairs: givenList<Pick<PreferencePair, "chosen" | "rejected">>("preference pair"),
   /** Pairs a step, drawn with replacement. Default 16. */
-  batchSize?: number;
-}
+  batchSize: wholeNumber(1).default(16),
+});
+type PairTrainingOptions = z.output<typeof pairTrainingOptions>;
 
-export const defaultPairsPerStep = 16;
+/** β of a method whose loss needs one. */
+export const betaOption = {
+  /** β > 0: price of a nat of KL in the objective whose optimum is sought. */
+  beta: positive,
+};
 
-/** A contrastive method: its name, the options a checkpoint is held to, and its loss. */
+/** How methods on pairs spend a course's budget: slowly, since at 5e-4 the answers come apart in a notebook's steps. */
+export const spendOnPairs = ({ offline }: Budget) => ({ ...offline, learningRate: 1e-4 });
+/** In the comparison: at the usual rate they end before they have gone as far as they are compared. */
+export const comparedOnPairs = { learningRate: 5e-4 };
+
+/** A contrastive method: its name, and its loss. */
 export interface PairMethod {
   name: string;
-  settings: Record<string, string | number | boolean>;
   loss(batch: PairLogProbs & PairLengths): Loss;
 }
 
@@ -121,10 +122,11 @@ export interface PairMethod {
  * displacement*; `implicitAccuracy` = share of pairs with h(chosen) > h(rejected), ties ½, whatever the method's loss compares.
  * KL(π‖π_ref) is **not** among them: it is an expectation over the policy's own responses, and nobody draws any here.
  */
-export function trainOnPairs(method: PairMethod, options: PairTrainingOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, reference, pairs, batchSize = defaultPairsPerStep } = options;
-  checkWholeNumber(method.name, "batchSize", batchSize, 1);
-  if (pairs.length === 0) throw new RangeError(`${method.name}: expected at least one preference pair, got none`);
+export function trainOnPairs(
+  method: PairMethod,
+  options: PairTrainingOptions & Readonly<Record<string, unknown>>,
+): AsyncGenerator<TrainingRecord> {
+  const { policy, reference, pairs, batchSize } = options;
   pairs.forEach(({ chosen, rejected }, i) => {
     if (String(chosen.prompt) === String(rejected.prompt)) return;
     throw new RangeError(
@@ -139,7 +141,6 @@ export function trainOnPairs(method: PairMethod, options: PairTrainingOptions): 
     {
       name: method.name,
       parameters: policy.gpt.parameters,
-      settings: { ...method.settings, batchSize, pairs: pairs.length },
       async batch(_step, rng) {
         referenceSums ??= await sequenceLogProbs(reference, both);
         return drawBatch([...pairs.keys()], batchSize, rng);

@@ -3,50 +3,59 @@
  * "Online"). Several responses to each prompt stand together, so that they can be compared with one another.
  */
 import * as tf from "@tensorflow/tfjs";
+import { z } from "zod";
 import { sample, type Sample } from "../models/generation";
-import { responseLogProbs, type Policy } from "../models/policy";
-import { checkWholeNumber } from "../models/training";
+import { Policy, responseLogProbs } from "../models/policy";
+import { trainingOptions } from "../models/training";
 import { rewardsOf, type Reward } from "../rewards/reward";
+import { checkOptions, given, givenFunction, givenList, notNegative, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
-import { klPolicyToReferenceEstimate, sumOverResponse } from "./kl";
+import { mean, sum } from "../tensors/statistics";
+import { ofResponses, type PerToken } from "./token-layout";
+
+/** A policy to train and the one to stay close to, which all alignment is given. */
+export const policiesOptions = z.strictObject({
+  /** Trained in place. */
+  policy: given<Policy>("a Policy", (policy) => policy instanceof Policy),
+  /** π_ref, frozen: another policy of the same horizon. */
+  reference: given<Policy>("a Policy", (policy) => policy instanceof Policy),
+});
+
+/** What a trainer draws from and reports beside its own numbers. */
+export const drawingOptions = policiesOptions.extend({
+  /** Token ids of the prompts to draw from. */
+  prompts: givenList<number[]>("prompt"),
+  /** More numbers to report about the responses, e.g. their gold reward. */
+  measure: givenFunction<(samples: Sample[]) => Record<string, number>>("a function of samples").optional(),
+});
 
 /** What an online trainer draws its responses from and scores them by. */
-export interface RolloutOptions {
-  /** Trained in place. */
-  policy: Policy;
-  /** π_ref, frozen. */
-  reference: Policy;
-  reward: Reward;
-  /** Token ids of the prompts to draw from. */
-  prompts: number[][];
+export const rolloutOptions = drawingOptions.extend({
+  reward: givenFunction<Reward>("a reward: a function of examples"),
   /** Prompts drawn together. Default 8. */
-  promptsPerStep?: number;
+  promptsPerStep: wholeNumber(1).default(8),
   /** Responses to each of them. Default 4. */
-  samplesPerPrompt?: number;
-  /** More numbers to report about the responses, e.g. their gold reward. */
-  measure?: (samples: Sample[]) => Record<string, number>;
-}
+  samplesPerPrompt: wholeNumber(1).default(4),
+});
+export type RolloutOptions = z.input<typeof rolloutOptions>;
+
+/** What every trainer that maximises a reward takes, who compares the responses to a prompt: at least two. */
+export const rewardTrainingOptions = trainingOptions.extend(rolloutOptions.shape).extend({
+  /** Price of a nat of KL(π‖π_ref), in units of reward. */
+  beta: notNegative,
+  samplesPerPrompt: wholeNumber(2).default(4),
+});
 
 /** B = promptsPerStep · samplesPerPrompt responses, those to one prompt one after the other. */
 export interface Rollout {
+  /** With log π of their tokens as they were drawn. */
   samples: Sample[];
   /** r(x, y), [B]. */
   rewards: Float64Array;
-  /** log π_ref of the drawn tokens, [B, T−1] flat, as `responseLogProbs` has them. */
-  referenceLogProbs: Float32Array;
-}
-
-export const defaultPromptsPerStep = 8;
-export const defaultSamplesPerPrompt = 4;
-
-/** Throws where no rollout can be drawn so; `leastSamples` is how many responses to a prompt the method needs. */
-export function checkRolloutOptions(where: string, options: RolloutOptions, leastSamples: number): void {
-  const { policy, reference, prompts } = options;
-  const { promptsPerStep = defaultPromptsPerStep, samplesPerPrompt = defaultSamplesPerPrompt } = options;
-  checkWholeNumber(where, "promptsPerStep", promptsPerStep, 1);
-  checkWholeNumber(where, "samplesPerPrompt", samplesPerPrompt, leastSamples);
-  if (prompts.length === 0) throw new RangeError(`${where}: expected at least one prompt, got none`);
-  checkReference(where, policy, reference);
+  /** log π_ref of the drawn tokens, a row a response. */
+  referenceLogProbs: Float64Array[];
+  /** What was drawn in numbers, by the policy that drew it: see `drawRollout`. */
+  metrics: Record<string, number>;
 }
 
 /** Throws where the reference is not another policy of the same horizon. */
@@ -62,68 +71,65 @@ export function checkReference(where: string, policy: Policy, reference: Policy)
   }
 }
 
-/** Throws unless beta, the price of a nat of KL in units of reward, is finite and ≥ 0, or > 0 where `positive`. */
-export function checkBeta(where: string, beta: number, positive = false): void {
-  if (beta < Infinity && (positive ? beta > 0 : beta >= 0)) return;
-  throw new RangeError(`${where}: expected a finite beta ${positive ? ">" : "≥"} 0, got ${beta}`);
-}
-
-/** What of these options a checkpoint is held to. */
-export function rolloutSettings({
-  prompts,
-  promptsPerStep = defaultPromptsPerStep,
-  samplesPerPrompt = defaultSamplesPerPrompt,
-}: RolloutOptions): Record<string, number> {
-  return { prompts: prompts.length, promptsPerStep, samplesPerPrompt };
-}
-
-/** Draws prompts, with replacement, and responses to them from the policy as it is now; scores both ways. */
+/**
+ * Draws prompts, with replacement, and responses to them from the policy as it is now; scores both ways.
+ *
+ * Metrics, of the policy that drew: `reward` = mean r(x, y); `klPolicyToReference` = mean Σ_t (log π − log π_ref) (k1, an
+ * estimate of KL(π‖π_ref), nats a response); `negativeLogProb` = mean −log π(y | x), the sample estimate of the entropy of
+ * responses; and those of `measureSamples`.
+ */
 export async function drawRollout(options: RolloutOptions, rng: Random): Promise<Rollout> {
-  const { policy, reference, reward, prompts } = options;
-  const { promptsPerStep = defaultPromptsPerStep, samplesPerPrompt = defaultSamplesPerPrompt } = options;
+  const { policy, reference, reward, prompts, promptsPerStep, samplesPerPrompt, measure } = checkOptions(
+    "drawRollout",
+    z.object(rolloutOptions.shape),
+    options,
+  );
   const drawn = rng.child("prompts");
   const chosen = Array.from({ length: promptsPerStep }, () => drawn.choose(prompts));
   const repeated = chosen.flatMap((prompt) => new Array<number[]>(samplesPerPrompt).fill(prompt));
   const samples = await sample(policy, repeated, { rng: rng.child("samples") });
   const rewards = await rewardsOf(reward, samples);
-  const scores = tf.tidy(() => responseLogProbs(reference, samples).logProbs);
-  const referenceLogProbs = Float32Array.from(await scores.data());
-  scores.dispose();
-  return { samples, rewards, referenceLogProbs };
-}
-
-/**
- * What every online trainer reports of a rollout by tensors: `reward` = mean r(x, y); `klPolicyToReference` = mean
- * Σ_t (log π − log π_ref) at the drawn tokens (k1, a sample estimate, nats a response; of the policy that `logProbs` are
- * of, and an estimate of *its* KL only where that policy drew them); `negativeLogProb` = mean −log π(y | x), the sample
- * estimate of the entropy of responses. logProbs, referenceLogProbs and mask are [B, T−1], rewards [B].
- */
-export function rolloutMetrics(
-  rewards: tf.Tensor1D,
-  logProbs: tf.Tensor2D,
-  referenceLogProbs: tf.Tensor2D,
-  mask: tf.Tensor2D,
-): Record<"reward" | "klPolicyToReference" | "negativeLogProb", tf.Scalar> {
-  return {
-    reward: rewards.mean(),
-    klPolicyToReference: sumOverResponse(klPolicyToReferenceEstimate("k1", logProbs, referenceLogProbs), mask).mean(),
-    negativeLogProb: sumOverResponse(logProbs, mask).mean<tf.Scalar>().neg(),
+  const referenceLogProbs = await tokenLogProbsOf(reference, samples);
+  const metrics = {
+    reward: mean(rewards),
+    klPolicyToReference: mean(logRatios({ samples, referenceLogProbs })),
+    negativeLogProb: -mean(samples.map(({ logProbs }) => sum(logProbs))),
+    ...measureSamples(samples, policy, measure),
   };
+  return { samples, rewards, referenceLogProbs, metrics };
 }
 
+/** log π of each token of the responses as plain numbers, a row a response; 0 where `<eos>` is decreed. */
+export async function tokenLogProbsOf(policy: Policy, examples: Sample[]): Promise<Float64Array[]> {
+  const scores = tf.tidy(() => responseLogProbs(policy, examples).logProbs);
+  try {
+    return ofResponses(examples, (await scores.data()) as Float32Array);
+  } finally {
+    scores.dispose();
+  }
+}
+
+/** log π(y | x) − log π_ref(y | x) of each response as it was drawn, [B]: k1, nats. */
+export function logRatios({ samples, referenceLogProbs }: Pick<Rollout, "samples" | "referenceLogProbs">): number[] {
+  return samples.map(({ logProbs }, i) => sum(logProbs) - sum(referenceLogProbs[i]));
+}
+
+/** The log-probabilities of a rollout's tokens as they were drawn, a row a response. */
+export const drawnLogProbs = ({ samples }: Pick<Rollout, "samples">): PerToken =>
+  samples.map(({ logProbs }) => logProbs);
+
 /**
- * What every online trainer reports of a rollout by counting: `length` = mean tokens of a response with <eos>;
- * `hitLimit` = share of responses whose <eos> came by the horizon's decree; and what the caller's `measure` adds.
+ * What is reported of responses by counting: `length` = mean tokens of a response with <eos>; `hitLimit` = share of
+ * responses whose <eos> came by the horizon's decree; and what the caller's `measure` adds.
  */
-export function measureRollout(
-  { samples }: Pick<Rollout, "samples">,
-  { policy, measure }: Pick<RolloutOptions, "policy" | "measure">,
+export function measureSamples(
+  samples: Sample[],
+  policy: Policy,
+  measure?: (samples: Sample[]) => Record<string, number>,
 ): Record<string, number> {
-  const mean = (of: (sample: Sample) => number): number =>
-    samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
   return {
-    length: mean(({ response }) => response.length),
-    hitLimit: mean(({ response }) => (response.length === policy.responseLimit ? 1 : 0)),
+    length: mean(samples.map(({ response }) => response.length)),
+    hitLimit: mean(samples.map(({ response }) => (response.length === policy.responseLimit ? 1 : 0))),
     ...measure?.(samples),
   };
 }

@@ -10,10 +10,21 @@
  * reference is scored once, ahead of training.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
-import { implicitRewards, trainOnPairs, type PairLogProbs, type PairTrainingOptions } from "../preference-pairs";
-import { checkBeta } from "../rollouts";
+import { checkOptions } from "../../tensors/options";
+import { fixedOfPairs, gradientCase, randomPairs } from "../gradient-cases";
+import { method } from "../method";
+import {
+  betaOption,
+  comparedOnPairs,
+  implicitRewards,
+  pairTrainingOptions,
+  spendOnPairs,
+  trainOnPairs,
+  type PairLogProbs,
+} from "../preference-pairs";
 
 export interface DpoBatch extends PairLogProbs {
   /** β > 0 of the objective whose optimum is sought. */
@@ -36,14 +47,36 @@ export function dpoLoss({ beta, ...pairs }: DpoBatch): Loss {
   });
 }
 
-export interface DpoOptions extends PairTrainingOptions {
-  /** β > 0: price of a nat of KL in the objective whose optimum is sought. */
-  beta: number;
-}
+export const dpoOptions = pairTrainingOptions.extend(betaOption);
+export type DpoOptions = z.input<typeof dpoOptions>;
 
 /** Trains the policy on preference pairs by `dpoLoss`; records as `trainOnPairs` has them. */
 export function trainDpo(options: DpoOptions): AsyncGenerator<TrainingRecord> {
-  const { beta } = options;
-  checkBeta("trainDpo", beta, true);
-  return trainOnPairs({ name: "DPO", settings: { beta }, loss: (batch) => dpoLoss({ ...batch, beta }) }, options);
+  const checked = checkOptions("trainDpo", dpoOptions, options);
+  const { beta } = checked;
+  return trainOnPairs({ name: "DPO", loss: (batch) => dpoLoss({ ...batch, beta }) }, checked);
 }
+
+export const dpo = method({
+  name: "dpo",
+  label: "DPO",
+  branch: "contrastive",
+  published: "2023-05",
+  data: "offline",
+  look: { colour: "#009E73", symbol: "circle", dash: "solid" },
+  feedback: "pairs",
+  options: dpoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: comparedOnPairs,
+  loss: dpoLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "β 0.6",
+      inputs: randomPairs(rng),
+      fixed: fixedOfPairs,
+      evaluate: (inputs) => dpoLoss({ ...inputs, beta: 0.6 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainDpo({ ...task, ...settings, ...run }),
+});

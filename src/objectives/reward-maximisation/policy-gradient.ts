@@ -11,10 +11,19 @@
  * come from the policy that is updated; the KL sits in the return, not in the loss.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
+import { responseLogProbs } from "../../models/policy";
+import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, positive } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
 import { stopGradient } from "../../tensors/stop-gradient";
-import { type KlEstimator, klPolicyToReferenceEstimate, sumOverResponse } from "../kl";
+import { gradientCase, randomTokenLogProbs, randomVector, responseMask } from "../gradient-cases";
+import { sumOverResponse } from "../kl";
+import { method } from "../method";
+import { klShapedReturns, leaveOneOutAdvantages, lossScale } from "../returns";
+import { checkReference, drawRollout, rewardTrainingOptions, type Rollout } from "../rollouts";
+import { onTokens } from "../token-layout";
 
 export interface PolicyGradientBatch {
   /** log pi(y_t | y_<t) of the sampled tokens, [B, T]: what is differentiated. */
@@ -40,9 +49,7 @@ export function policyGradientLoss({ logProbs, mask, advantages, normaliser }: P
   checkShape("policyGradientLoss: logProbs", logProbs, [null, null]);
   checkShape("policyGradientLoss: mask", mask, logProbs.shape);
   checkShape("policyGradientLoss: advantages", advantages, [rows]);
-  if (normaliser !== undefined && !(normaliser > 0)) {
-    throw new RangeError(`policyGradientLoss: expected a positive normaliser, got ${normaliser}`);
-  }
+  checkValue("policyGradientLoss", "normaliser", positive.optional(), normaliser);
   return tf.tidy(() => {
     const fixed = stopGradient(advantages);
     const responses = sumOverResponse(logProbs, mask); // [B]
@@ -63,69 +70,79 @@ export function policyGradientLoss({ logProbs, mask, advantages, normaliser }: P
   });
 }
 
-/**
- * R_i − mean of the *other* R_j of its group (RLOO: Kool et al. 2019, Ahmadian et al. 2024) = K/(K − 1)·(R_i − group
- * mean). The baseline does not depend on y_i, so the gradient stays unbiased. returns [B] hold groups of K = groupSize
- * ≥ 2 responses to one prompt each, one group after the other; → [B].
- */
-export function leaveOneOutAdvantages(returns: tf.Tensor1D, groupSize: number): tf.Tensor1D {
-  checkShape("leaveOneOutAdvantages: returns", returns, [null]);
-  const [rows] = returns.shape;
-  if (!Number.isSafeInteger(groupSize) || groupSize < 2 || rows % groupSize !== 0) {
-    throw new RangeError(
-      `leaveOneOutAdvantages: expected groupSize to be at least 2 and to divide the ${rows} returns, got ${groupSize}`,
-    );
-  }
-  return tf.tidy(() => {
-    const groups = returns.reshape([-1, groupSize]);
-    const centred = groups.sub(groups.mean(1, true));
-    return centred.mul(groupSize / (groupSize - 1)).as1D();
-  });
-}
+/** At least two samples a prompt; their returns are each other's baseline. */
+export const policyGradientOptions = rewardTrainingOptions;
+export type PolicyGradientOptions = z.input<typeof policyGradientOptions>;
 
 /**
- * R_i − mean of all B returns, itself included, [B] → [B]. Because R_i is in its own baseline, the expected gradient
- * is (B − 1)/B of the true one for B responses to one prompt: same direction, shorter.
- */
-export function batchMeanAdvantages(returns: tf.Tensor1D): tf.Tensor1D {
-  checkShape("batchMeanAdvantages: returns", returns, [null]);
-  return tf.tidy(() => returns.sub<tf.Tensor1D>(returns.mean()));
-}
-
-export interface KlShapedReturnsOptions {
-  /** r(x, y), [B]. */
-  rewards: tf.Tensor1D;
-  /** log pi and log ref of the sampled tokens, [B, T]. */
-  logProbs: tf.Tensor2D;
-  referenceLogProbs: tf.Tensor2D;
-  /** 1 on the response's tokens, `<eos>` included, [B, T]. */
-  mask: tf.Tensor2D;
-  /** Price of one nat of KL(pi‖ref), in units of reward. */
-  beta: number;
-  /** k1 for the gradient of J. k3 has the right mean too, but another gradient: see `klShapedReturns`. */
-  estimator: Exclude<KlEstimator, "k2">;
-}
-
-/**
- * R = r − β·Σ_t mask_t·k_t, [B]: the reward less the estimated price of leaving the reference; E_pi[R] = J for k1 and
- * k3. Held fixed: the gradient of the KL flows through ∇ log pi in `policyGradientLoss`, not through the returns
- * themselves.
+ * Policy gradient on the lecture's objective, max E_π[r(x, y)] − β·KL(π‖π_ref): draw responses from the policy itself, and
+ * raise the log-probability of each by its return less the mean return of the others to the same prompt (leave-one-out
+ * baseline; Kool et al. 2019, Ahmadian et al. 2024).
  *
- * With k1 the policy gradient of R is ∇J exactly. With k3 it is not, although its mean and variance look better: what
- * comes out is ∇E[r] − β·(∇KL(pi‖ref) − ∇KL(ref‖pi)) (the second per token, prefixes from the policy), nearly no pull
- * at all while the policy is near the reference.
+ * The KL stands in the reward, summed over the response and held fixed; its gradient flows through ∇ log π. One gradient
+ * step a batch, so the samples are on-policy and there is no ratio and no clipping.
+ *
+ * Metrics of a record, of the policy before the step: those of `drawRollout`; `return` = mean of what the gradient raises,
+ * r − β·Σ_t k1_t; `advantageStandardDeviation` as in `policyGradientLoss`. The value of `loss` means nothing: its gradient
+ * does.
  */
-export function klShapedReturns(options: KlShapedReturnsOptions): tf.Tensor1D {
-  const { rewards, logProbs, referenceLogProbs, mask, beta, estimator } = options;
-  checkShape("klShapedReturns: rewards", rewards, [logProbs.shape[0]]);
-  if (!(beta >= 0 && beta < Infinity)) throw new RangeError(`klShapedReturns: expected finite beta ≥ 0, got ${beta}`);
-  if ((estimator as string) !== "k1" && (estimator as string) !== "k3") {
-    throw new RangeError(
-      `klShapedReturns: expected the estimator k1 or k3, got "${String(estimator)}"; k2's mean is not the KL`,
-    );
-  }
-  return tf.tidy(() => {
-    const kl = sumOverResponse(klPolicyToReferenceEstimate(estimator, logProbs, referenceLogProbs), mask);
-    return stopGradient(rewards.sub<tf.Tensor1D>(kl.mul(beta)));
-  });
+export function trainPolicyGradient(options: PolicyGradientOptions): AsyncGenerator<TrainingRecord> {
+  const checked = checkOptions("trainPolicyGradient", policyGradientOptions, options);
+  const { policy, reference, beta, samplesPerPrompt } = checked;
+  checkReference("trainPolicyGradient", policy, reference);
+  return train<Rollout>(
+    {
+      name: "policy gradient",
+      parameters: policy.gpt.parameters,
+      batch: (_step, rng) => drawRollout(checked, rng),
+      loss({ samples, rewards, referenceLogProbs }) {
+        const { logProbs, mask } = responseLogProbs(policy, samples);
+        const returns = klShapedReturns({
+          rewards: tf.tensor1d(Float32Array.from(rewards)),
+          logProbs,
+          referenceLogProbs: onTokens(samples, referenceLogProbs),
+          mask,
+          beta,
+          estimator: "k1",
+        });
+        const { loss, metrics } = policyGradientLoss({
+          logProbs,
+          mask,
+          advantages: leaveOneOutAdvantages(returns, samplesPerPrompt),
+          normaliser: samples.length * lossScale,
+        });
+        return {
+          loss,
+          metrics: { return: returns.mean(), advantageStandardDeviation: metrics.advantageStandardDeviation },
+        };
+      },
+      measure: ({ samples, metrics }) => ({ tokens: paddedTokens(samples), metrics }),
+    },
+    checked,
+  );
 }
+
+export const policyGradient = method({
+  name: "policyGradient",
+  label: "policy gradient",
+  branch: "reward-maximisation",
+  published: "1992-05",
+  data: "online",
+  look: { colour: "#0072B2", symbol: "circle", dash: "solid" },
+  feedback: "reward",
+  options: policyGradientOptions,
+  stream: "policy gradient",
+  spend: ({ online }) => ({ ...online, learningRate: 1e-3 }),
+  compared: { learningRate: 3e-4 },
+  loss: policyGradientLoss,
+  gradientCases: (rng) =>
+    [undefined, 10].map((normaliser) =>
+      gradientCase({
+        about: `normaliser ${normaliser}`,
+        inputs: { logProbs: randomTokenLogProbs(rng), advantages: randomVector(rng, 4) },
+        fixed: ["advantages"],
+        evaluate: (inputs) => policyGradientLoss({ ...inputs, mask: responseMask(), normaliser }).loss,
+      }),
+    ),
+  train: (task, settings, run) => trainPolicyGradient({ ...task, ...settings, ...run }),
+});
