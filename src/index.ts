@@ -1,52 +1,52 @@
 /**
  * The map of the course: where each slide of the lecture "Alignment of Language Models (Part I)" lives.
  *
- * | slide                                                    | symbol                             | file                                                  | notebook                 |
- * | -------------------------------------------------------- | ---------------------------------- | ----------------------------------------------------- | ------------------------ |
- * | Stages in LLM training: pre-training                     | pretrain                           | objectives/maximum-likelihood.ts                      | 01-stages                |
- * | Stages in LLM training: instruction tuning               | trainSft                           | objectives/maximum-likelihood.ts                      | 01-stages                |
- * | Stages in LLM training: alignment                        | trainPolicyGradient                | objectives/reward-maximisation/reward-maximisation.ts | 07-reward-maximisation   |
- * | Why is instruction tuning not enough?                    | nextTokenLoss                      | objectives/maximum-likelihood.ts                      | 01-stages                |
- * | What to say, what not to say                             | goldReward                         | world/gold-reward.ts                                  | 01-stages                |
- * | Policy                                                   | Policy                             | models/policy.ts                                      | 02-policy-state-action   |
- * | Action: generating a token                               | sample                             | models/generation.ts                                  | 02-policy-state-action   |
- * | Environment, state change, reward at the end             | responseLogProbs                   | models/policy.ts                                      | 02-policy-state-action   |
- * | Who/what is the reward model?                            | Reward                             | rewards/reward.ts                                     | 03-reward-model          |
- * | Architecture of the reward model                         | ScalarModel                        | models/scalar-head.ts                                 | 03-reward-model          |
- * | Bradley-Terry I: p_i / (p_i + p_j)                       | bradleyTerryProbabilityOfStrengths | rewards/bradley-terry.ts                              | 04-bradley-terry         |
- * | Bradley-Terry II: parameterisation by exp                | bradleyTerryProbability            | rewards/bradley-terry.ts                              | 04-bradley-terry         |
- * | Maximum likelihood estimation for BT models              | bradleyTerryLoss                   | rewards/bradley-terry.ts                              | 04-bradley-terry         |
- * | An intuitive view                                        | trainRewardModel                   | rewards/reward-model.ts                               | 04-bradley-terry         |
- * | Where does the data come from?                           | annotate                           | world/annotators.ts                                   | 05-preferences           |
- * | Publicly available preference data                       | readPreferences                    | text/preferences.ts                                   | 05-preferences           |
- * | Constitutional AI for collecting preferences             | askJudge                           | rewards/judge-model.ts                                | 05-preferences           |
- * | The objective: base or reference policy                  | optimalPolicy                      | evaluation/exact/distributions.ts                     | 06-regularised-objective |
- * | Why care about closeness to the reference?               | evaluateAdvice                     | evaluation/advice.ts                                  | 07-reward-maximisation   |
- * | Reward maximisation: what is a high reward?              | expectation                        | evaluation/exact/distributions.ts                     | 06-regularised-objective |
- * | Closeness to the reference: how to capture it?           | klPolicyToReferencePerToken        | objectives/kl.ts                                      | 06-regularised-objective |
- * | Regularised reward maximisation, with beta               | exactObjectiveLoss                 | objectives/enumerated.ts                              | 06-regularised-objective |
- * | Taxonomy: reward maximisation, policy gradient           | policyGradientLoss                 | objectives/reward-maximisation/policy-gradient.ts     | 07-reward-maximisation   |
- * | Taxonomy: reward maximisation, PPO                       | ppoLoss                            | objectives/reward-maximisation/ppo.ts                 | 08-ppo                   |
- * | Taxonomy: reward maximisation, PPO's advantages          | generalisedAdvantages              | objectives/gae.ts                                     | 08-ppo                   |
- * | Taxonomy: reward maximisation, RLOO                      | rlooLoss                           | objectives/reward-maximisation/rloo.ts                | 08-ppo                   |
- * | Taxonomy: reward maximisation, GRPO                      | grpoLoss                           | objectives/reward-maximisation/grpo.ts                | 08-ppo                   |
- * | Taxonomy: contrastive learning, DPO                      | dpoLoss                            | objectives/contrastive/dpo.ts                         | 09-dpo                   |
- * | Taxonomy: contrastive learning, variants: IPO            | ipoLoss                            | objectives/contrastive/ipo.ts                         | 09-dpo                   |
- * | Taxonomy: contrastive learning, variants: KTO            | ktoLoss                            | objectives/contrastive/kto.ts                         | 09-dpo                   |
- * | Taxonomy: contrastive learning, variants: SimPO          | simpoLoss                          | objectives/contrastive/simpo.ts                       | 09-dpo                   |
- * | Taxonomy: contrastive learning, variants: ORPO           | orpoLoss                           | objectives/contrastive/orpo.ts                        | 09-dpo                   |
- * | Taxonomy: contrastive learning, noisy labels: cDPO       | cdpoLoss                           | objectives/contrastive/cdpo.ts                        | 09-dpo                   |
- * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss                      | objectives/contrastive/robust-dpo.ts                  | 09-dpo                   |
- * | Taxonomy: distribution matching, DPG                     | dpgLoss                            | objectives/distribution-matching/dpg.ts               | 10-distribution-matching |
- * | Taxonomy: distribution matching, f-divergences           | fDpgLoss                           | objectives/distribution-matching/f-dpg.ts             | 10-distribution-matching |
- * | Taxonomy: distribution matching, BRAIn                   | brainLoss                          | objectives/distribution-matching/brain.ts             | 10-distribution-matching |
- * | Taxonomy: online, best-of-n                              | sampleBestOfN                      | objectives/reward-maximisation/best-of-n.ts           | 11-online-offline        |
- * | Taxonomy: online, DPO on the policy's own answers        | trainOnlineDpo                     | objectives/contrastive/online-dpo.ts                  | 11-online-offline        |
- * | Taxonomy: offline                                        | trainDpo                           | objectives/contrastive/dpo.ts                         | 11-online-offline        |
- * | Taxonomy: mixed, iterative DPO                           | trainIterativeDpo                  | objectives/contrastive/iterative-dpo.ts               | 11-online-offline        |
- * | Taxonomy of alignment methods                            | taxonomy                           | course/stages/comparison.ts                           | 12-comparison            |
- * | Reward models are not perfect: over-optimisation         | fitOverOptimisation                | evaluation/over-optimisation.ts                       | 12-comparison            |
- * | Reward models are not perfect: many of them              | ensembleReward                     | rewards/ensemble.ts                                   | 12-comparison            |
+ * | slide                                                    | symbol                             | file                                              | notebook                 |
+ * | -------------------------------------------------------- | ---------------------------------- | ------------------------------------------------- | ------------------------ |
+ * | Stages in LLM training: pre-training                     | pretrain                           | objectives/maximum-likelihood.ts                  | 01-stages                |
+ * | Stages in LLM training: instruction tuning               | trainSft                           | objectives/maximum-likelihood.ts                  | 01-stages                |
+ * | Stages in LLM training: alignment                        | trainPolicyGradient                | objectives/reward-maximisation/policy-gradient.ts | 07-reward-maximisation   |
+ * | Why is instruction tuning not enough?                    | nextTokenLoss                      | objectives/maximum-likelihood.ts                  | 01-stages                |
+ * | What to say, what not to say                             | goldReward                         | world/gold-reward.ts                              | 01-stages                |
+ * | Policy                                                   | Policy                             | models/policy.ts                                  | 02-policy-state-action   |
+ * | Action: generating a token                               | sample                             | models/generation.ts                              | 02-policy-state-action   |
+ * | Environment, state change, reward at the end             | responseLogProbs                   | models/policy.ts                                  | 02-policy-state-action   |
+ * | Who/what is the reward model?                            | Reward                             | rewards/reward.ts                                 | 03-reward-model          |
+ * | Architecture of the reward model                         | ScalarModel                        | models/scalar-head.ts                             | 03-reward-model          |
+ * | Bradley-Terry I: p_i / (p_i + p_j)                       | bradleyTerryProbabilityOfStrengths | rewards/bradley-terry.ts                          | 04-bradley-terry         |
+ * | Bradley-Terry II: parameterisation by exp                | bradleyTerryProbability            | rewards/bradley-terry.ts                          | 04-bradley-terry         |
+ * | Maximum likelihood estimation for BT models              | bradleyTerryLoss                   | rewards/bradley-terry.ts                          | 04-bradley-terry         |
+ * | An intuitive view                                        | trainRewardModel                   | rewards/reward-model.ts                           | 04-bradley-terry         |
+ * | Where does the data come from?                           | annotate                           | world/annotators.ts                               | 05-preferences           |
+ * | Publicly available preference data                       | readPreferences                    | text/preferences.ts                               | 05-preferences           |
+ * | Constitutional AI for collecting preferences             | askJudge                           | rewards/judge-model.ts                            | 05-preferences           |
+ * | The objective: base or reference policy                  | optimalPolicy                      | evaluation/exact/distributions.ts                 | 06-regularised-objective |
+ * | Why care about closeness to the reference?               | evaluateAdvice                     | evaluation/advice.ts                              | 07-reward-maximisation   |
+ * | Reward maximisation: what is a high reward?              | expectation                        | evaluation/exact/distributions.ts                 | 06-regularised-objective |
+ * | Closeness to the reference: how to capture it?           | klPolicyToReferencePerToken        | objectives/kl.ts                                  | 06-regularised-objective |
+ * | Regularised reward maximisation, with beta               | exactObjectiveLoss                 | objectives/enumerated.ts                          | 06-regularised-objective |
+ * | Taxonomy: reward maximisation, policy gradient           | policyGradientLoss                 | objectives/reward-maximisation/policy-gradient.ts | 07-reward-maximisation   |
+ * | Taxonomy: reward maximisation, PPO                       | ppoLoss                            | objectives/reward-maximisation/ppo.ts             | 08-ppo                   |
+ * | Taxonomy: reward maximisation, PPO's advantages          | generalisedAdvantages              | objectives/gae.ts                                 | 08-ppo                   |
+ * | Taxonomy: reward maximisation, RLOO                      | rlooLoss                           | objectives/reward-maximisation/rloo.ts            | 08-ppo                   |
+ * | Taxonomy: reward maximisation, GRPO                      | grpoLoss                           | objectives/reward-maximisation/grpo.ts            | 08-ppo                   |
+ * | Taxonomy: contrastive learning, DPO                      | dpoLoss                            | objectives/contrastive/dpo.ts                     | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: IPO            | ipoLoss                            | objectives/contrastive/ipo.ts                     | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: KTO            | ktoLoss                            | objectives/contrastive/kto.ts                     | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: SimPO          | simpoLoss                          | objectives/contrastive/simpo.ts                   | 09-dpo                   |
+ * | Taxonomy: contrastive learning, variants: ORPO           | orpoLoss                           | objectives/contrastive/orpo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: cDPO       | cdpoLoss                           | objectives/contrastive/cdpo.ts                    | 09-dpo                   |
+ * | Taxonomy: contrastive learning, noisy labels: robust DPO | robustDpoLoss                      | objectives/contrastive/robust-dpo.ts              | 09-dpo                   |
+ * | Taxonomy: distribution matching, DPG                     | dpgLoss                            | objectives/distribution-matching/dpg.ts           | 10-distribution-matching |
+ * | Taxonomy: distribution matching, f-divergences           | fDpgLoss                           | objectives/distribution-matching/f-dpg.ts         | 10-distribution-matching |
+ * | Taxonomy: distribution matching, BRAIn                   | brainLoss                          | objectives/distribution-matching/brain.ts         | 10-distribution-matching |
+ * | Taxonomy: online, best-of-n                              | sampleBestOfN                      | objectives/reward-maximisation/best-of-n.ts       | 11-online-offline        |
+ * | Taxonomy: online, DPO on the policy's own answers        | trainOnlineDpo                     | objectives/contrastive/online-dpo.ts              | 11-online-offline        |
+ * | Taxonomy: offline                                        | trainDpo                           | objectives/contrastive/dpo.ts                     | 11-online-offline        |
+ * | Taxonomy: mixed, iterative DPO                           | trainIterativeDpo                  | objectives/contrastive/iterative-dpo.ts           | 11-online-offline        |
+ * | Taxonomy of alignment methods                            | methods                            | objectives/methods.ts                             | 12-comparison            |
+ * | Reward models are not perfect: over-optimisation         | fitOverOptimisation                | evaluation/over-optimisation.ts                   | 12-comparison            |
+ * | Reward models are not perfect: many of them              | ensembleReward                     | rewards/ensemble.ts                               | 12-comparison            |
  *
  * What follows are the exports, in the same order: first what every notebook needs, then the lecture.
  */
@@ -73,7 +73,6 @@ export {
   tree,
 } from "./plots/figures";
 export { wilson } from "./plots/quality";
-export { methods } from "./plots/colours";
 export { Predictions } from "./notebooks/predictions";
 export { check, hints } from "./grading/check";
 export { unfilled } from "./grading/exercise";
@@ -145,7 +144,6 @@ export {
   trainJudge,
 } from "./rewards/judge-model";
 export { judgeComparisons, judgedPairs, judgedRecord, judgeQuestion, logOddsOfA } from "./rewards/ai-feedback";
-export { aiLabels, judgeStage, judgingStage } from "./course/stages/judge";
 export { readPreferences, writePreferences, type PreferenceRecord } from "./text/preferences";
 
 // The objective: reward, closeness to the reference, beta
@@ -176,57 +174,28 @@ export { EnumeratedPolicy } from "./models/enumerated-policy";
 export { exactObjectiveLoss, fitEnumerated, maximiseEnumerated } from "./objectives/enumerated";
 export { fitWordReward, type WordReward } from "./rewards/word-reward";
 
-// The objective, optimised
-export {
-  batchMeanAdvantages,
-  klShapedReturns,
-  leaveOneOutAdvantages,
-  policyGradientLoss,
-} from "./objectives/reward-maximisation/policy-gradient";
-export { trainPolicyGradient } from "./objectives/reward-maximisation/reward-maximisation";
+// The methods: their losses, trainers and descriptions, and what they share
+export * from "./objectives/roster";
+export { methods, type MethodName } from "./objectives/methods";
+export { method, type Method } from "./objectives/method";
+export { batchMeanAdvantages, klShapedReturns, leaveOneOutAdvantages } from "./objectives/returns";
 export { clippedSurrogate } from "./objectives/clipped-surrogate";
 export { generalisedAdvantages, klShapedTokenRewards, whitenedAdvantages } from "./objectives/gae";
 export { stateValues } from "./models/state-values";
 export { ofResponses, onTokens } from "./objectives/token-layout";
-export { ppoLoss, trainPpo } from "./objectives/reward-maximisation/ppo";
-export { rlooLoss, trainRloo } from "./objectives/reward-maximisation/rloo";
-export { groupAdvantages, grpoLoss, trainGrpo } from "./objectives/reward-maximisation/grpo";
-export { ppoStage } from "./course/stages/ppo";
-export { rlooStage } from "./course/stages/rloo";
-export { grpoStage } from "./course/stages/grpo";
-export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
-export { adviceMargin } from "./evaluation/advice-margin";
-
-// Contrastive learning: DPO and its kin
-export { dpoLoss, trainDpo } from "./objectives/contrastive/dpo";
-export { cdpoLoss, trainCdpo } from "./objectives/contrastive/cdpo";
-export { robustDpoLoss, trainRobustDpo } from "./objectives/contrastive/robust-dpo";
-export { ipoLoss, trainIpo } from "./objectives/contrastive/ipo";
-export { ktoLoss, ktoReferencePoint, markedExamples, trainKto } from "./objectives/contrastive/kto";
-export { simpoLoss, trainSimpo } from "./objectives/contrastive/simpo";
-export { orpoLoss, trainOrpo } from "./objectives/contrastive/orpo";
-export * from "./course/stages/contrastive";
-
-// Distribution matching
 export {
   effectiveSampleSize,
   estimatePartition,
   logTargetUnnormalised,
   selfNormalisedWeights,
 } from "./objectives/target";
-export { dpgLoss, trainDpg } from "./objectives/distribution-matching/dpg";
-export { divergenceNames, fDpgLoss, trainFDpg } from "./objectives/distribution-matching/f-dpg";
-export { brainLoss, trainBrain } from "./objectives/distribution-matching/brain";
 export { fitLambda } from "./objectives/distribution-matching/moment-matching";
-export { brainStage, dpgStage } from "./course/stages/distribution-matching";
+export { evaluateAdvice, type AdviceMetrics } from "./evaluation/advice";
+export { adviceMargin } from "./evaluation/advice-margin";
 
 // Online, offline and mixed
 export { bestOfN, bestOfNKlBound } from "./evaluation/exact/best-of-n";
-export { distilBestOfN, expectedBestOfN, pickBest, sampleBestOfN } from "./objectives/reward-maximisation/best-of-n";
 export { preferByBradleyTerry, preferHigher, type Labeller } from "./rewards/labeller";
-export { trainOnlineDpo } from "./objectives/contrastive/online-dpo";
-export { trainIterativeDpo } from "./objectives/contrastive/iterative-dpo";
-export * from "./course/stages/online";
 
 // Over-optimisation and comparison
 export {
@@ -240,7 +209,6 @@ export { ensembleReward, ensembleScores, type EnsembleRule } from "./rewards/ens
 export { earlyStop } from "./evaluation/early-stopping";
 export { overSeeds } from "./evaluation/seeds";
 export { atMatchedKl } from "./evaluation/matched-kl";
-export { policyPath, type PathPoint } from "./course/stages/policy-path";
-export { bestOfNPath } from "./course/stages/best-of-n-path";
-export { comparedPaths, farPaths, matchedKl, taxonomy, type CoursePath } from "./course/stages/comparison";
+export type { PathPoint } from "./course/path-point";
+export { comparedMethods, comparedPaths, farPaths, matchedKl, type CoursePath } from "./course/comparison";
 export { readMeasuredPaths, rowsOfPath, type PathRow } from "./course/measured-paths";

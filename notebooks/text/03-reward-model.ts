@@ -92,7 +92,7 @@ console.log(describeBackend(backend));
 // does one person sit there and judge?
 
 // %% id="predict-hours" tags=["predict"]
-const { steps: updates, promptsPerStep, samplesPerPrompt } = models.sizes.policyGradient;
+const { steps: updates, promptsPerStep, samplesPerPrompt } = models.sizes.online;
 const answersPerUpdate = promptsPerStep * samplesPerPrompt;
 predict({
   id: "hours",
@@ -300,7 +300,7 @@ const records = await watch(training, (seen) =>
 const rewardModel = await training.result();
 
 // %% id="held-out"
-const { training: labelled, validation } = await models.preferences();
+const { training: labelled, validation } = await models.preferences().result();
 const heldOut = validation.map((pair) => models.preferencePair(pair));
 const answers = [...heldOut.map(({ chosen }) => chosen), ...heldOut.map(({ rejected }) => rejected)];
 const golds = [

@@ -669,7 +669,7 @@ await show(
 // throughout the course. Some of their verdicts:
 
 // %% id="preferences"
-const { training, validation } = await models.preferences();
+const { training, validation } = await models.preferences().result();
 const annotatorTemperature = 0.5;
 await show(
   training.slice(0, 6).map((pair) => ({

@@ -39,7 +39,6 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import {
   advicePrompts,
-  aiLabels,
   annotate,
   askJudgeBothOrders,
   ATTRIBUTES,
@@ -62,8 +61,6 @@ import {
   judgedRecord,
   judgePrompt,
   judgeQuestion,
-  judgeStage,
-  judgingStage,
   lines,
   preferenceProbability,
   Predictions,
@@ -572,7 +569,7 @@ await showText(judgePrompt(asked));
 // ```
 
 // %% id="teach-judge"
-const judgeTraining = judgeStage(models, { firstShare: firstShare });
+const judgeTraining = models.judge({ firstShare: firstShare });
 const judgeRecords = await watch(judgeTraining, (records) =>
   trainingFigure(records, {
     title: "A small language model learns to answer by principles",
@@ -818,7 +815,7 @@ const labelSources = {
 const judging = Object.fromEntries(
   Object.entries(labelSources).map(([name, ids]) => [
     name,
-    judgingStage(models, { principles: ids, firstShare: firstShare }),
+    models.judging({ principles: ids, firstShare: firstShare }),
   ]),
 );
 const judgedBySource: Record<string, Awaited<ReturnType<(typeof judging)[string]["result"]>>> = {};
@@ -900,14 +897,14 @@ predict({
 
 // %% id="fit-reward-models"
 const labelsOfJudge = (name: keyof typeof labelSources) =>
-  aiLabels(models, { principles: labelSources[name], firstShare: firstShare });
+  models.aiPreferences({ principles: labelSources[name], firstShare: firstShare });
 const sources = {
   annotators: undefined,
   harm: labelsOfJudge("harm"),
   overall: labelsOfJudge("overall"),
   "all sixteen": labelsOfJudge("all sixteen"),
 };
-const { validation } = await models.preferences();
+const { validation } = await models.preferences().result();
 const heldOut = validation.map((pair) => ({
   chosen: goldOf(pair.promptId, pair.chosen),
   rejected: goldOf(pair.promptId, pair.rejected),
@@ -915,7 +912,7 @@ const heldOut = validation.map((pair) => ({
 const qualities = { "gold reward": "worth", harmlessness: "harmlessness", helpfulness: "helpfulness" } as const;
 const fittings = Object.entries(sources).map(([source, labels]) => ({
   source: source,
-  stage: models.rewardModel({ labels: labels }),
+  stage: models.rewardModel({ preferences: labels }),
 }));
 async function* fitAll() {
   for (const { source, stage } of fittings) for await (const record of stage) yield { ...record, source: source };
@@ -996,9 +993,9 @@ predict({
 
 // %% id="train-policies"
 const policyStages = [
-  { name: "RLHF", stage: models.aligned({ beta: beta }) },
-  { name: "RLAIF, overall", stage: models.aligned({ beta: beta, labels: sources.overall }) },
-  { name: "RLAIF, harm", stage: models.aligned({ beta: beta, labels: sources.harm }) },
+  { name: "RLHF", stage: models.aligned("policyGradient", { beta: beta }) },
+  { name: "RLAIF, overall", stage: models.aligned("policyGradient", { beta: beta, preferences: sources.overall }) },
+  { name: "RLAIF, harm", stage: models.aligned("policyGradient", { beta: beta, preferences: sources.harm }) },
 ];
 async function* trainAll() {
   for (const { name, stage } of policyStages) for await (const record of stage) yield { ...record, source: name };

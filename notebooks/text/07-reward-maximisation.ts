@@ -241,7 +241,7 @@ predict({
 });
 
 // %% id="train"
-const training = models.aligned({ beta: beta });
+const training = models.aligned("policyGradient", { beta: beta });
 const records = await watch(training, (seen) =>
   trainingFigure(seen, {
     title: `Policy gradient at β = ${beta}: what is optimised, and what it costs`,
@@ -292,10 +292,10 @@ predict({
 });
 
 // %% id="slow"
-const slow = models.aligned({
+const slow = models.aligned("policyGradient", {
   beta: 0,
   learningRate: 5e-4,
-  steps: Math.round(1.6 * models.sizes.policyGradient.steps),
+  steps: Math.round(1.6 * models.sizes.online.steps),
 });
 const slowRecords = await watch(slow, (seen) =>
   trainingFigure(seen, {
@@ -353,7 +353,8 @@ compare("slow", blocks[blocks.length - 1].gold - best, {
 // %% id="train-sweep"
 const sweep: { beta: number; report: typeof after }[] = [];
 for (const one of betas) {
-  const report = one === beta ? after : await measure(await models.aligned({ beta: one }).result(), `beta ${one}`);
+  const report =
+    one === beta ? after : await measure(await models.aligned("policyGradient", { beta: one }).result(), `beta ${one}`);
   sweep.push({ beta: one, report: report });
 }
 sweep.sort((a, b) => a.beta - b.beta);

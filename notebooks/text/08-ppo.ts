@@ -35,7 +35,6 @@ import {
   evaluateAdvice,
   generalisedAdvantages,
   groupAdvantages,
-  grpoStage,
   hints,
   klDivergence,
   klShapedTokenRewards,
@@ -47,14 +46,12 @@ import {
   ofResponses,
   optimalPolicy,
   Policy,
-  ppoStage,
   Predictions,
   promptTokens,
   Random,
   randomLogits,
   responseLogProbs,
   results,
-  rlooStage,
   runningMean,
   sample,
   sequenceSpace,
@@ -318,7 +315,7 @@ await check("08-gae", gae, { beta: beta, seed: seed });
 // %% id="token-table"
 const sft = await models.sft().result();
 const rewardModel = await models.rewardModel().result();
-const moved = await models.aligned({ beta: beta }).result();
+const moved = await models.aligned("policyGradient", { beta: beta }).result();
 const questions = testPrompts();
 const rewardOf = modelReward(rewardModel);
 async function tokenTable(policy: Policy, reference: Policy, name: string) {
@@ -597,7 +594,7 @@ predict({
 });
 
 // %% id="ppo"
-const ppo = ppoStage(models, { beta: beta, epochs: 2, clip: clip, lambda: lambda });
+const ppo = models.aligned("ppo", { beta: beta, epochs: 2, clip: clip, lambda: lambda });
 const ppoRecords = await watch(ppo, (seen) =>
   trainingFigure(seen, {
     title: `PPO at β = ${beta}: what is optimised, what it costs, and what V knows`,
@@ -648,10 +645,10 @@ predict({
 });
 
 // %% id="train-others"
-const rloo = rlooStage(models, { beta: beta, clip: clip });
+const rloo = models.aligned("rloo", { beta: beta, clip: clip });
 const rlooRecords: TrainingRecord[] = [];
 for await (const record of rloo) rlooRecords.push(record);
-const grpo = grpoStage(models, { beta: beta, clip: clip });
+const grpo = models.aligned("grpo", { beta: beta, clip: clip });
 const runs = (seen: readonly TrainingRecord[]) => ({ PPO: ppoRecords, RLOO: rlooRecords, GRPO: seen });
 const grpoRecords = await watch(grpo, (seen) =>
   trainingFigure(runs(seen), {
@@ -709,7 +706,7 @@ const rlooAfter = await measure(await rloo.result(), "RLOO");
 const grpoAfter = await measure(await grpo.result(), "GRPO");
 const movedAfter = await measure(moved, "policy gradient");
 const gradientRecords: TrainingRecord[] = [];
-for await (const record of models.aligned({ beta: beta })) gradientRecords.push(record);
+for await (const record of models.aligned("policyGradient", { beta: beta })) gradientRecords.push(record);
 const compared = [
   { method: "SFT", report: before, answers: 0, steps: 0, tokens: 0 },
   ...[
@@ -718,7 +715,7 @@ const compared = [
     { method: "RLOO", report: rlooAfter, records: rlooRecords, perBatch: 2, models: 1 },
     { method: "GRPO", report: grpoAfter, records: grpoRecords, perBatch: 2, models: 1 },
   ].map((row) => {
-    const { promptsPerStep, samplesPerPrompt } = models.sizes.policyGradient;
+    const { promptsPerStep, samplesPerPrompt } = models.sizes.online;
     return {
       method: row.method,
       report: row.report,
@@ -772,7 +769,7 @@ compare("furthest", furthest[0], {
 //   0; the gradient is not. Watch the reward, the KL, the clip fraction.
 //
 // **Try it:** set `clip` to 0.05 or 10 and look at the share clipped and KL(π_old‖π); set `lambda` to 0; or compare with
-// `ppoStage(models, { beta: beta, epochs: 2, whiten: false })`.
+// `models.aligned("ppo", { beta: beta, epochs: 2, whiten: false })`.
 
 // %% id="summary"
 predictionSummary();

@@ -25,34 +25,27 @@ let flipRate: number = 0.25; // of the noisy labels; below 0.5
 import * as tf from "@tensorflow/tfjs";
 import {
   bars,
-  cdpoStage,
   check,
   chooseBackend,
   chooseScale,
   course,
   describeBackend,
-  dpoStage,
   evaluateAdvice,
   frontierFigure,
   hints,
-  ipoStage,
-  ktoStage,
   logPartition,
   miniDemonstrationProbabilities,
   miniRewards,
   miniText,
   optimalPolicy,
-  orpoStage,
   points,
   Policy,
   Predictions,
   Random,
   results,
-  robustDpoStage,
   scoreDifferences,
   sequenceLogProbs,
   show,
-  simpoStage,
   testPrompts,
   trainingFigure,
   unfilled,
@@ -195,7 +188,7 @@ await check("09-dpo-loss", dpo, { beta: beta, seed: seed });
 // %% id="before"
 const sft = await models.sft().result();
 const questions = testPrompts();
-const { training: labelled, validation } = await models.preferences();
+const { training: labelled, validation } = await models.preferences().result();
 const held = validation.slice(0, 200).map((pair) => models.preferencePair(pair));
 const heldSides = [...held.map(({ chosen }) => chosen), ...held.map(({ rejected }) => rejected)];
 const heldReference = await sequenceLogProbs(sft, heldSides);
@@ -250,7 +243,7 @@ predict({
 });
 
 // %% id="train"
-const stage = dpoStage(models, { beta: beta });
+const stage = models.aligned("dpo", { beta: beta });
 const records = await watch(stage, (seen) =>
   trainingFigure(seen, {
     title: `DPO at β = ${beta}: what the pairs' log-probabilities do while the margin is trained`,
@@ -378,24 +371,40 @@ predict({
 
 // %% id="train-variants"
 const kin = [
-  { name: "DPO", method: "dpo" as const, make: (rate: number) => dpoStage(models, { beta: beta, flipRate: rate }) },
-  { name: "IPO", method: "ipo" as const, make: (rate: number) => ipoStage(models, { beta: beta, flipRate: rate }) },
-  { name: "KTO", method: "kto" as const, make: (rate: number) => ktoStage(models, { beta: beta, flipRate: rate }) },
+  {
+    name: "DPO",
+    method: "dpo" as const,
+    make: (rate: number) => models.aligned("dpo", { beta: beta, flipRate: rate }),
+  },
+  {
+    name: "IPO",
+    method: "ipo" as const,
+    make: (rate: number) => models.aligned("ipo", { beta: beta, flipRate: rate }),
+  },
+  {
+    name: "KTO",
+    method: "kto" as const,
+    make: (rate: number) => models.aligned("kto", { beta: beta, flipRate: rate }),
+  },
   {
     name: "SimPO",
     method: "simpo" as const,
-    make: (rate: number) => simpoStage(models, { beta: 2, gamma: 0.5, flipRate: rate }),
+    make: (rate: number) => models.aligned("simpo", { beta: 2, gamma: 0.5, flipRate: rate }),
   },
-  { name: "ORPO", method: "orpo" as const, make: (rate: number) => orpoStage(models, { lambda: 0.5, flipRate: rate }) },
+  {
+    name: "ORPO",
+    method: "orpo" as const,
+    make: (rate: number) => models.aligned("orpo", { lambda: 0.5, flipRate: rate }),
+  },
   {
     name: "cDPO",
     method: "cdpo" as const,
-    make: (rate: number) => cdpoStage(models, { beta: beta, labelSmoothing: flipRate, flipRate: rate }),
+    make: (rate: number) => models.aligned("cdpo", { beta: beta, assumedFlipRate: flipRate, flipRate: rate }),
   },
   {
     name: "robust DPO",
     method: "robustDpo" as const,
-    make: (rate: number) => robustDpoStage(models, { beta: beta, assumedFlipRate: flipRate, flipRate: rate }),
+    make: (rate: number) => models.aligned("robustDpo", { beta: beta, assumedFlipRate: flipRate, flipRate: rate }),
   },
 ];
 const reports: { name: string; method: (typeof kin)[number]["method"]; noisy: boolean; report: typeof after }[] = [];
@@ -499,7 +508,7 @@ predict({
 });
 
 // %% id="train-hot"
-const hotStage = dpoStage(models, { beta: beta, learningRate: 5e-4 });
+const hotStage = models.aligned("dpo", { beta: beta, learningRate: 5e-4 });
 const hotRecords = await watch(hotStage, (seen) =>
   trainingFigure(
     { "learning rate 1e-4": records, "5e-4": seen },

@@ -28,14 +28,12 @@ import {
   answerText,
   bars,
   brainLoss,
-  brainStage,
   check,
   chooseBackend,
   chooseScale,
   course,
   describeBackend,
   divergenceNames,
-  dpgStage,
   dpoLoss,
   effectiveSampleSize,
   entropy,
@@ -682,7 +680,7 @@ const measure = (policy: Policy, name: string) =>
     rng: rng.child(`measure ${name}`),
   });
 const before = await measure(sft, "SFT");
-const gradientPolicy = await models.aligned({ beta: beta }).result();
+const gradientPolicy = await models.aligned("policyGradient", { beta: beta }).result();
 const byReward = await measure(gradientPolicy, "policy gradient");
 console.log(
   `SFT: gold ${before.metrics.gold.toFixed(2)}; policy gradient: gold ${byReward.metrics.gold.toFixed(2)}, ` +
@@ -709,7 +707,7 @@ predict({
 });
 
 // %% id="train-dpg"
-const dpg = dpgStage(models, { beta: beta });
+const dpg = models.aligned("dpg", { beta: beta });
 const dpgRecords = await watch(dpg, (seen) =>
   trainingFigure(seen, {
     title: `DPG at β = ${beta}: reward, distance to both ends, and how many samples count`,
@@ -727,7 +725,7 @@ const dpgRecords = await watch(dpg, (seen) =>
 const matched = await measure(await dpg.result(), "DPG");
 
 // %% id="train-brain"
-const brain = brainStage(models, { beta: beta, stepsPerBatch: 2 });
+const brain = models.aligned("brain", { beta: beta, stepsPerBatch: 2 });
 await watch(brain, (seen) =>
   trainingFigure(seen, {
     title: `BRAIn at β = ${beta}, two steps on each batch`,

@@ -38,7 +38,6 @@ import {
   frontier,
   frontierFigure,
   hints,
-  iterativeDpoStage,
   klDivergence,
   lines,
   miniDemonstrationProbabilities,
@@ -46,7 +45,6 @@ import {
   miniRewards,
   modelReward,
   normalise,
-  onlineDpoStage,
   optimalPolicy,
   Policy,
   Predictions,
@@ -332,7 +330,7 @@ predict({
 });
 
 // %% id="train-offline"
-const offlineStage = iterativeDpoStage(models, { beta: price, rounds: 1 });
+const offlineStage = models.aligned("iterativeDpo", { beta: price, rounds: 1 });
 const offlineRecords = await watch(offlineStage, (seen) =>
   trainingFigure(seen, {
     title: `Offline DPO at β = ${price}: the pairs on hand are learned`,
@@ -349,7 +347,9 @@ const offline = await offlineStage.result();
 
 // %% id="measures"
 const perQuestion = models.sizes.answersForDiversity;
-const pastPairs = (await models.preferences()).training.slice(0, 200).map((pair) => models.preferencePair(pair));
+const pastPairs = (await models.preferences().result()).training
+  .slice(0, 200)
+  .map((pair) => models.preferencePair(pair));
 const pastLogProbs = async (policy: Policy) => ({
   chosen: await sequenceLogProbs(
     policy,
@@ -438,7 +438,7 @@ predict({
 });
 
 // %% id="train-online"
-const onlineStage = onlineDpoStage(models, { beta: price });
+const onlineStage = models.aligned("onlineDpo", { beta: price });
 const onlineRecords = await watch(onlineStage, (seen) =>
   trainingFigure(seen, {
     title: `Online DPO at β = ${price}: each step on pairs that are new`,
@@ -554,8 +554,8 @@ predict({
 });
 
 // %% id="train-iterative"
-const fixedStage = iterativeDpoStage(models, { beta: price });
-const movingStage = iterativeDpoStage(models, { beta: price, roundReference: "moving" });
+const fixedStage = models.aligned("iterativeDpo", { beta: price });
+const movingStage = models.aligned("iterativeDpo", { beta: price, roundReference: "moving" });
 const roundsFigure = (title: string) => (seen: typeof onlineRecords) =>
   trainingFigure(seen, {
     title: title,
@@ -591,7 +591,7 @@ predict({
 });
 
 // %% id="train-annotators"
-const annotatorStage = onlineDpoStage(models, { beta: price, labels: "annotators" });
+const annotatorStage = models.aligned("onlineDpo", { beta: price, labeller: "annotators" });
 const annotatorRecords = await watch(annotatorStage, (seen) =>
   trainingFigure(seen, {
     title: `Online DPO at β = ${price}, compared by annotators`,
@@ -766,7 +766,7 @@ await show([
 // each time; and annotators in the loop brought the gold reward to 1.68, 1.70 and 1.72, the reward model to 1.47, 1.52 and 1.47.
 // Whether iterative DPO with a fixed reference beats offline is not settled by three seeds: 2.17, 1.36 and 1.51.
 //
-// **Try it:** let the reward model's favourite always win, `onlineDpoStage(models, { beta: price, labels: "reward model" })`, and
+// **Try it:** let the reward model's favourite always win, `models.aligned("onlineDpo", { beta: price, labeller: "reward model" })`, and
 // compare the KL; or give iterative DPO more rounds, `rounds: 6`, with either reference.
 
 // %% id="summary"

@@ -28,6 +28,7 @@ import {
   check,
   chooseBackend,
   chooseScale,
+  comparedMethods,
   comparedPaths,
   course,
   describeBackend,
@@ -46,7 +47,6 @@ import {
   results,
   rowsOfPath,
   show,
-  taxonomy,
   trainingFigure,
   unfilled,
   watch,
@@ -105,12 +105,12 @@ for (const path of compared) paths.push(await rowsOfPath(models, path));
 // %% id="table-matched"
 const standing = paths.map((path) => {
   const { row, reached } = atMatchedKl(path, matchedKl);
-  const { objective, data } = taxonomy[row.method];
-  return { objective: objective, data: data, row: row, reached: reached };
+  const { branch, data } = methods[row.method];
+  return { branch: branch, data: data, row: row, reached: reached };
 });
 await show(
-  standing.map(({ objective, data, row, reached }) => ({
-    objective: objective,
+  standing.map(({ branch, data, row, reached }) => ({
+    branch: branch,
     data: data,
     method: methods[row.method].label,
     KL: reached ? row.klPolicyToReference : `${row.klPolicyToReference.toFixed(2)} (its furthest)`,
@@ -163,12 +163,12 @@ const recordedSeeds = [...new Set(recorded.map((row) => row.seed))];
 const pathOf = (rows: PathRow[], which: Partial<PathRow>): PathRow[] =>
   rows.filter((row) => Object.entries(which).every(([key, value]) => row[key as keyof PathRow] === value));
 const seedsText = recordedSeeds.length === 1 ? `seed ${recordedSeeds[0]}` : `seeds ${recordedSeeds.join(", ")}`;
-const overRecorded = Object.keys(taxonomy).flatMap((method) => {
+const overRecorded = comparedMethods.flatMap((method) => {
   const rows = recordedSeeds.flatMap((one) => {
-    const path = pathOf(recorded, { study: "matched", seed: one, method: method as PathRow["method"] });
+    const path = pathOf(recorded, { study: "matched", seed: one, method: method });
     return path.length > 0 ? [atMatchedKl(path, matchedKl)] : [];
   });
-  return rows.length > 0 ? [{ method: method as PathRow["method"], rows: rows }] : [];
+  return rows.length > 0 ? [{ method: method, rows: rows }] : [];
 });
 const band = (values: number[]): string => {
   if (values.length === 0) return "–";

@@ -13,7 +13,7 @@ import {
 } from "../course/measured-paths";
 import { chooseScale, scaleNames, type Scale } from "../course/scales";
 import { StageInterrupted } from "../course/stage";
-import { comparedPaths, farPaths, type CoursePath } from "../course/stages/comparison";
+import { comparedPaths, farPaths, type CoursePath } from "../course/comparison";
 
 interface CompareOptions {
   seed: number[];

@@ -19,6 +19,7 @@ const commands: Record<string, { summary: string; load(): CommandModule }> = {
   book: { summary: "build the static HTML book of the executed notebooks", load: () => require("./book") },
   compare: { summary: "measure every method over seeds, for notebook 12", load: () => require("./compare") },
   data: { summary: "regenerate the records under datasets/", load: () => require("./data") },
+  cache: { summary: "list, verify and prune the store of trained models", load: () => require("./cache") },
   kernel: { summary: "let Jupyter and VS Code run the notebooks", load: () => require("./kernel") },
   bench: { summary: "time training and generation on each backend", load: () => require("./bench") },
   doctor: { summary: "say what this machine has and lacks", load: () => require("./doctor") },

@@ -75,7 +75,7 @@ async function sweepCommand(words: string[], options: SweepCommandOptions): Prom
     progress.line(`${event.done} of ${event.of}: ${event.label} ${said}${event.message ? `: ${event.message}` : ""}`);
   };
   const { fresh, cellTimeout } = options;
-  const version = codeVersion("src/index.ts");
+  const version = codeVersion(["index.ts"]);
   const result = await sweep(
     { loaded, grid, out, codeVersion: version, jobs, fresh, cellTimeout, signal, killSignal },
     workspace,

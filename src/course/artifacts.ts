@@ -17,10 +17,10 @@ import { repositoryRoot } from "./paths";
 export interface ArtifactKey {
   /** The stage's name: lower-case letters, digits and dashes. */
   name: string;
-  /** What the stage was asked for (sizes, seed, beta …): plain data. */
-  options: unknown;
-  /** The hashes of the artifacts it was made from, in order. */
-  inputs: string[];
+  /** The stage's recipe: plain data. */
+  recipe: unknown;
+  /** The hashes of the artifacts it was made from, by what they are to it. */
+  inputs: Readonly<Record<string, string | readonly string[]>>;
   /** See `codeVersion`. */
   code: string;
 }
@@ -51,6 +51,22 @@ export function artifactRoot(): string {
   return resolve(process.env.WORKBOOK_CACHE ?? join(repositoryRoot, ".cache/artifacts"));
 }
 
+const defaultLimit = 4e9;
+
+/**
+ * The most bytes that the store keeps: 4 GB, or as many gigabytes as the environment variable WORKBOOK_CACHE_GB says. Storing
+ * another artifact drops those that were unused for longest until it holds.
+ *
+ * @throws RangeError where the variable is no number > 0
+ */
+export function artifactLimit(): number {
+  const said = process.env.WORKBOOK_CACHE_GB;
+  if (said === undefined || said === "") return defaultLimit;
+  const bytes = Number(said) * 1e9;
+  if (bytes > 0) return bytes;
+  throw new RangeError(`WORKBOOK_CACHE_GB: expected a number of gigabytes > 0, got "${said}"`);
+}
+
 /** The sha256 of a key, in hexadecimal: the artifact's name for machines. */
 export function artifactHash(key: ArtifactKey): string {
   if (!/^[a-z0-9][a-z0-9-]*$/.test(key.name)) {
@@ -60,13 +76,16 @@ export function artifactHash(key: ArtifactKey): string {
 }
 
 /**
- * JSON with sorted keys, so that equal data give equal text. Undefined properties count as absent.
+ * JSON with sorted keys, so that equal data give equal text. Undefined properties count as absent; Infinity, which options
+ * use for "no limit" and JSON does not have, stands as a text.
  *
- * @throws naming the place, for what JSON would lose or distort: non-finite numbers, functions, class instances
+ * @throws naming the place, for what JSON would lose or distort: NaN, functions, class instances
  */
 export function canonicalJson(value: unknown, place = "value"): string {
   if (value === null || typeof value === "string" || typeof value === "boolean") return JSON.stringify(value);
-  if (typeof value === "number" && Number.isFinite(value)) return JSON.stringify(value);
+  if (typeof value === "number" && !Number.isNaN(value)) {
+    return JSON.stringify(Number.isFinite(value) ? value : String(value));
+  }
   if (Array.isArray(value)) return `[${value.map((item, i) => canonicalJson(item, `${place}[${i}]`)).join(",")}]`;
   if (typeof value === "object" && isPlain(value)) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined);
@@ -108,13 +127,15 @@ export async function storeArtifact(
     await fill(temporary);
     const files: Manifest["files"] = {};
     for (const file of filesUnder(temporary)) files[file] = checksum(join(temporary, file));
-    const manifest: Manifest = { what, hash, key, files };
+    const manifest: Manifest = { what, hash, key: JSON.parse(canonicalJson(key)) as ArtifactKey, files };
     writeFileSync(join(temporary, "manifest.json"), JSON.stringify(manifest, undefined, 2) + "\n");
     rmSync(target, { recursive: true, force: true });
     renameSync(temporary, target);
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
+  // The newest are the last to go, so this artifact and those it was made from stay.
+  pruneArtifacts({ maximumBytes: artifactLimit() });
   return target;
 }
 
@@ -125,7 +146,7 @@ export async function storeArtifact(
 export function openArtifact(name: string, hash: string, say: (message: string) => void): string | undefined {
   const folder = artifactFolder(name, hash);
   if (!existsSync(folder)) return undefined;
-  const fault = faultOf(folder, hash);
+  const fault = artifactFault(folder, hash);
   if (fault !== undefined) {
     say(`the stored "${name}" in ${folder} is damaged (${fault}); it is not used and will be made again`);
     return undefined;
@@ -135,14 +156,21 @@ export function openArtifact(name: string, hash: string, say: (message: string) 
   return folder;
 }
 
-function faultOf(folder: string, hash: string): string | undefined {
+/**
+ * What is wrong with a stored artifact, every file of which is read; undefined where all is as its manifest says.
+ *
+ * @param hash whose it should be. Default: what its manifest says
+ */
+export function artifactFault(folder: string, hash?: string): string | undefined {
   let manifest: Manifest;
   try {
     manifest = JSON.parse(readFileSync(join(folder, "manifest.json"), "utf8")) as Manifest;
   } catch (error) {
     return `its manifest.json cannot be read: ${(error as Error).message}`;
   }
-  if (manifest.hash !== hash || artifactHash(manifest.key) !== hash) return "its manifest is another artifact's";
+  const expected = hash ?? manifest.hash;
+  if (manifest.hash !== expected || artifactHash(manifest.key) !== expected)
+    return "its manifest is another artifact's";
   const present = filesUnder(folder).filter((file) => file !== "manifest.json");
   const extra = present.find((file) => !(file in manifest.files));
   if (extra !== undefined) return `${extra} is not in its manifest`;
@@ -190,14 +218,16 @@ export function listArtifacts(): StoredArtifact[] {
  * @param options.maximumBytes the store may keep this much
  * @param options.unusedDays drop what was not made or loaded for this many days
  * @param options.now for tests; milliseconds since 1970
- * @returns what was deleted
+ * @param options.dryRun delete nothing
+ * @returns what was deleted, or would be
  */
 export function pruneArtifacts(options: {
   maximumBytes?: number;
   unusedDays?: number;
   now?: number;
+  dryRun?: boolean;
 }): StoredArtifact[] {
-  const { maximumBytes = Infinity, unusedDays = Infinity, now = Date.now() } = options;
+  const { maximumBytes = Infinity, unusedDays = Infinity, now = Date.now(), dryRun = false } = options;
   const day = 24 * 3600 * 1000;
   const deleted: StoredArtifact[] = [];
   let kept = 0;
@@ -206,9 +236,10 @@ export function pruneArtifacts(options: {
       kept += artifact.bytes;
       continue;
     }
-    rmSync(artifact.folder, { recursive: true, force: true });
+    if (!dryRun) rmSync(artifact.folder, { recursive: true, force: true });
     deleted.push(artifact);
   }
+  if (dryRun) return deleted;
   // A writer is never at it for a day; a stopped training may be taken up again for as long as artifacts are kept.
   for (const [part, days] of [
     ["temporary", 1],

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSyn
 import { createRequire, isBuiltin } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { artifactRoot } from "./artifacts";
-import { repositoryRoot } from "./paths";
 
 /** What one source file contributes: the hash of the JavaScript it compiles to, and what that JavaScript imports. */
 interface CompiledFile {
@@ -11,36 +10,47 @@ interface CompiledFile {
   imports: string[];
 }
 
+/** Where the sources are that versions are taken of: `src`, or the built library. */
+export const sourceRoot = resolve(__dirname, "..");
+
 /**
- * The version of a piece of code: a sha256 over the entry file, every file it reaches by relative imports, and the
+ * The version of a piece of code: a sha256 over its modules, every file they reach by relative imports, and the
  * installed version of every package any of them imports.
  *
  * A file counts by the JavaScript it compiles to, without comments and types, so that a better docstring does not
  * retrain a model while a changed number does. Imports of types alone are not followed, for the same reason. What a
- * file reads at run time (a data set) is not seen: put its checksum among the stage's options.
+ * file reads at run time (a data set) is not seen: put its checksum in the stage's recipe.
  *
- * @param entryFile absolute, or relative to the repository
+ * @param modules relative to `root`
  * @throws when a relative import leads to no file
  */
-export function codeVersion(entryFile: string): string {
-  const entry = resolve(repositoryRoot, entryFile);
-  const files = new Map<string, string>();
+export function codeVersion(modules: readonly string[], root = sourceRoot): string {
+  const { files, packages } = reachedCode(modules, root);
+  // Paths are relative to the root, so that the same code in another clone has the same version.
+  const lines = [...files].map(([file, { hash }]) => `${relative(root, file).replaceAll("\\", "/")} ${hash}`);
+  for (const [name, version] of packages) lines.push(`${name}@${version}`);
+  return sha256(lines.sort().join("\n"));
+}
+
+/** The files that modules reach by relative imports, themselves among them, and the packages. */
+export function reachedCode(
+  modules: readonly string[],
+  root = sourceRoot,
+): { files: Map<string, CompiledFile>; packages: Map<string, string> } {
+  const files = new Map<string, CompiledFile>();
   const packages = new Map<string, string>();
-  const waiting = [entry];
+  const waiting = modules.map((module) => resolve(root, module));
   while (waiting.length > 0) {
     const file = waiting.pop()!;
     if (files.has(file)) continue;
-    const { hash, imports } = compiled(file);
-    files.set(file, hash);
-    for (const name of imports) {
+    const code = compiled(file);
+    files.set(file, code);
+    for (const name of code.imports) {
       if (name.startsWith(".")) waiting.push(resolveImport(file, name));
       else if (!isBuiltin(name)) packages.set(...packageVersion(file, name));
     }
   }
-  // Paths are relative to the entry, so that the same code in another clone has the same version.
-  const lines = [...files].map(([file, hash]) => `${relative(dirname(entry), file)} ${hash}`);
-  for (const [name, version] of packages) lines.push(`${name}@${version}`);
-  return sha256(lines.sort().join("\n"));
+  return { files, packages };
 }
 
 /** The files a relative import may mean, in the order in which tsx and TypeScript look. */
@@ -50,7 +60,7 @@ function resolveImport(from: string, name: string): string {
   candidates.push(base.replace(/\.js$/, ".ts"), join(base, "index.ts"), join(base, "index.js"));
   const found = candidates.find((candidate) => existsSync(candidate) && statSync(candidate).isFile());
   if (found === undefined) {
-    throw new Error(`codeVersion: ${relative(repositoryRoot, from)} imports "${name}", and there is no such file`);
+    throw new Error(`codeVersion: ${from} imports "${name}", and there is no such file`);
   }
   return found;
 }

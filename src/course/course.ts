@@ -1,31 +1,82 @@
-import { createHash } from "node:crypto";
-import { sample } from "../models/generation";
-import { Gpt } from "../models/gpt";
-import { loadPolicy, loadScalarModel, saveModel } from "../models/checkpoint";
-import { Policy } from "../models/policy";
-import { ScalarModel } from "../models/scalar-head";
+import { z } from "zod";
+import type { Policy } from "../models/policy";
+import type { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";
-import { pretrain, trainSft } from "../objectives/maximum-likelihood";
-import { trainPolicyGradient } from "../objectives/reward-maximisation/reward-maximisation";
+import type { Method } from "../objectives/method";
+import { methods, type MethodName } from "../objectives/methods";
+import type { JudgedComparison, JudgedPair } from "../rewards/ai-feedback";
 import type { Reward } from "../rewards/reward";
-import { centreScores, modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
+import { modelReward, type PreferencePair } from "../rewards/reward-model";
+import {
+  checkOptions,
+  checkValue,
+  fraction,
+  given,
+  oneOf,
+  settingsSchema,
+  type SettingsAsked,
+  wholeNumber,
+} from "../tensors/options";
 import { Random } from "../tensors/random";
-import { documentStream } from "../text/corpus";
-import { answerText, promptTokens, questionExample, type Example } from "../text/dialogue";
+import type { Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
-import { annotate, type AnnotatedPair } from "../world/annotators";
-import { demonstrations } from "../world/demonstrations";
-import { pretrainingDocuments } from "../world/documents";
-import { goldReward } from "../world/gold-reward";
+import type { AnnotatedPair, Comparison } from "../world/annotators";
 import { adviceVocabulary } from "../world/grammar";
-import { promptOfText, trainPrompts } from "../world/prompts";
-import { codeVersion } from "./code-version";
+import { goldOf, preferencePair, trainingPrompts, type LabelledPair } from "./advice";
+import { labellers, labels, type LabellerName } from "./feedback/labels";
+import { pairs } from "./feedback/pairs";
+import { reward } from "./feedback/reward";
+import type { PathPoint } from "./path-point";
+import * as recipes from "./recipes";
 import { scales, type Scale, type Sizes } from "./scales";
-import { stage, type Stage } from "./stage";
-import { answerPairsStage, type AnswerPair } from "./stages/answer-pairs";
+import { stage, type Inputs, type Made, type Stage } from "./stage";
+import { aiPreferences } from "./stages/ai-preferences";
+import { aligned, type AlignedInputs, type AlignedRecipe, type Alignment } from "./stages/aligned";
+import { answerPairs } from "./stages/answer-pairs";
+import { answerPool } from "./stages/answer-pool";
+import { bestOfNPath } from "./stages/best-of-n-path";
+import { judge } from "./stages/judge";
+import { judging } from "./stages/judging";
+import { policyPath } from "./stages/policy-path";
+import { preferences, type Preferences } from "./stages/preferences";
+import { pretrained } from "./stages/pretrained";
+import { rewardModel } from "./stages/reward-model";
+import { sft } from "./stages/sft";
 
-/** The harm rate of the course's own demonstrations. */
-export const referenceHarmRate = 0.15;
+/** The reward model whose score is asked for, or that gives the labels. */
+const rewardModelAsked = z.strictObject({
+  /** How many preferences it is fitted to. Default: the scale's. */
+  pairs: wholeNumber(1).optional(),
+  /** Whose preferences. Default: the annotators'. */
+  preferences: given<Made<Preferences>>("a stage of preferences").optional(),
+});
+export type RewardModelAsked = z.input<typeof rewardModelAsked> & {
+  /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
+  member?: number;
+};
+
+/** What may be said of what a method learns from. */
+const feedbackAsked = {
+  pairs: z.strictObject({
+    /** Preferences to learn from, of those that were collected. Default: as many as the reward model's. */
+    pairs: wholeNumber(1).optional(),
+    /** The rate at which their labels are flipped. Default 0. */
+    flipRate: fraction.optional(),
+    /** Whose preferences. Default: the annotators'. */
+    preferences: given<Made<Preferences>>("a stage of preferences").optional(),
+  }),
+  reward: rewardModelAsked,
+  labels: rewardModelAsked.extend({
+    /** Who compares the policy's answers. Default "reward model, drawn". */
+    labeller: oneOf(labellers).optional(),
+  }),
+};
+
+const feedbackKinds = { pairs, reward, labels } as const;
+
+/** How a method is asked for: its settings where they differ from the course's, and what it learns from. */
+export type AlignedAsked<M extends MethodName> = Partial<SettingsAsked<(typeof methods)[M]["options"]>> &
+  z.input<(typeof feedbackAsked)[(typeof methods)[M]["feedback"]]>;
 
 /**
  * The course's models in the advice world, each a stage that trains once and is then loaded: iterate it for its records,
@@ -38,7 +89,7 @@ export function course({ seed, scale }: { seed: number; scale: Scale }): Course 
 export class Course {
   readonly vocabulary: Vocabulary = adviceVocabulary();
   readonly rng: Random;
-  private readonly made = new Map<string, Stage<TrainingRecord, unknown>>();
+  private readonly made = new Map<string, { identity: string }>();
 
   constructor(
     readonly seed: number,
@@ -47,310 +98,195 @@ export class Course {
     this.rng = Random.fromSeed(seed);
   }
 
-  /** Token ids of the training questions. */
-  prompts(): number[][] {
-    return trainPrompts().map(({ text }) => promptTokens(this.vocabulary, text));
-  }
-
   /** The base model: next-token prediction on noisy documents. */
   pretrained(): Stage<TrainingRecord, Policy> {
-    const { model, responseLimit, documents, pretraining } = this.sizes;
-    return this.once("pretrained", () => {
-      const texts = pretrainingDocuments({ count: documents, rng: this.rng.child("documents") });
-      const corpus = documentStream(this.vocabulary, texts);
-      return stage<TrainingRecord, Policy>({
-        name: "pretrained",
-        what: "the base model: next-token prediction on the advice world's documents",
-        options: { seed: this.seed, model, responseLimit, ...pretraining, corpus: fingerprint(corpus) },
-        code: "src/objectives/maximum-likelihood.ts",
-        ...policyFiles(this.vocabulary),
-        run: (context) => {
-          const gpt = Gpt.initialise(
-            { ...model, vocabularySize: this.vocabulary.size },
-            this.rng.child("initial weights"),
-          );
-          return returning(
-            pretrain({
-              gpt,
-              corpus,
-              ...pretraining,
-              learningRate: 4e-3,
-              warmUp: Math.min(50, Math.ceil(pretraining.steps / 5)),
-              schedule: "cosine",
-              weightDecay: 0.01,
-              rng: this.rng.child("pretraining"),
-              ...resumable(context),
-            }),
-            new Policy(gpt, responseLimit),
-          );
-        },
-      });
-    });
+    return this.once(stage(pretrained, recipes.pretrainedRecipe(this), {}));
   }
 
   /** The instruction-tuned model: SFT of the base model on demonstrations, a set share of them harmful. */
-  sft({ harmRate = referenceHarmRate }: { harmRate?: number } = {}): Stage<TrainingRecord, Policy> {
-    const { sft, demonstrations: count } = this.sizes;
-    return this.once(`sft ${harmRate}`, () => {
-      const demonstrated = demonstrations({ count, harmRate, rng: this.rng.child("demonstrations") });
-      const base = this.pretrained();
-      return stage<TrainingRecord, Policy>({
-        name: "sft",
-        what: `the instruction-tuned model; ${harmRate} of its demonstrations are harmful`,
-        options: { seed: this.seed, ...sft, demonstrations: fingerprint(JSON.stringify(demonstrated)) },
-        inputs: [base],
-        code: "src/objectives/maximum-likelihood.ts",
-        ...policyFiles(this.vocabulary),
-        run: (context) =>
-          trained(base, (policy) =>
-            trainSft({
-              policy,
-              demonstrations: demonstrated.map(({ prompt, answer }) =>
-                questionExample(this.vocabulary, prompt, answer),
-              ),
-              ...sft,
-              learningRate: 2e-3,
-              warmUp: Math.min(20, Math.ceil(sft.steps / 5)),
-              schedule: "cosine",
-              weightDecay: 0.01,
-              rng: this.rng.child("sft"),
-              ...resumable(context),
-            }),
-          ),
-      });
-    });
+  sft(asked: { harmRate?: number } = {}): Stage<TrainingRecord, Policy> {
+    return this.once(stage(sft, recipes.sftRecipe(this, asked), { base: this.pretrained() }));
   }
 
   /** Two answers of the SFT model to each of many training questions: what annotators compare. */
-  answerPairs(): Stage<{ step: number; answers: number }, AnswerPair[]> {
-    return this.once("answer pairs", () => answerPairsStage(this));
+  answerPairs(): Stage<{ step: number; answers: number }, Comparison[]> {
+    return this.once(stage(answerPairs, recipes.answerPairsRecipe(this), { sft: this.sft() }));
   }
 
   /** The annotators' verdicts on `answerPairs`: pairs to train on and pairs to measure on. */
-  async preferences({ flipRate = 0 }: { flipRate?: number } = {}): Promise<Preferences> {
-    const comparisons = await this.answerPairs().result();
-    const { pairs } = annotate({ comparisons, rng: this.rng.child("annotators"), flipRate });
-    return { training: pairs.slice(0, -this.sizes.validation), validation: pairs.slice(-this.sizes.validation) };
+  preferences(asked: { flipRate?: number } = {}): Stage<{ step: number }, Preferences<AnnotatedPair>> {
+    return this.once(stage(preferences, recipes.preferencesRecipe(this, asked), { answers: this.answerPairs() }));
   }
 
-  /** A labelled pair as token ids. */
-  preferencePair({ prompt, chosen, rejected }: Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">): PreferencePair {
-    return {
-      chosen: questionExample(this.vocabulary, prompt, chosen),
-      rejected: questionExample(this.vocabulary, prompt, rejected),
-    };
+  /** A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. */
+  rewardModel(asked: RewardModelAsked = {}): Stage<TrainingRecord, ScalarModel> {
+    const inputs = { sft: this.sft(), preferences: asked.preferences ?? this.preferences() };
+    return this.once(stage(rewardModel, recipes.rewardModelRecipe(this, asked), inputs));
+  }
+
+  /** The AI judge: the SFT model, taught to answer multiple-choice questions by the sixteen principles. */
+  judge(asked: { firstShare?: number } = {}): Stage<TrainingRecord, Policy> {
+    return this.once(stage(judge, recipes.judgeRecipe(this, asked), { sft: this.sft() }));
   }
 
   /**
-   * A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. The labels are the
-   * annotators', or those given.
+   * The judge's answers about the first `pairs` of the answer pairs that differ (default: as many as a reward model's), in
+   * both orders, by one of the constitution's `principles` each (default: all sixteen).
    */
-  rewardModel(options: RewardModelStageOptions = {}): Stage<TrainingRecord, ScalarModel> {
-    const { pairs = this.sizes.rewardPairs, labels, member = 0 } = options;
-    const steps = this.sizes.rewardModels.find((model) => model.pairs === pairs)?.steps ?? Math.ceil(60 + pairs / 10);
-    const judges = labels?.asked ?? { annotators: codeVersion("src/world/annotators.ts") };
-    const inputs = [this.sft(), this.answerPairs(), ...(labels?.inputs ?? [])];
+  judging({ firstShare, ...asked }: JudgingAsked = {}): Stage<{ step: number; judged: number }, JudgedComparison[]> {
+    const inputs = { judge: this.judge({ firstShare }), answers: this.answerPairs() };
+    return this.once(stage(judging, recipes.judgingRecipe(this, asked), inputs));
+  }
+
+  /** The judge's preferences in place of the annotators': for `rewardModel` and `aligned` (RLAIF). */
+  aiPreferences({ orders = "both", ...asked }: JudgingAsked & { orders?: "one" | "both" } = {}): Stage<
+    { step: number },
+    Preferences<JudgedPair>
+  > {
+    return this.once(stage(aiPreferences, { orders }, { judging: this.judging(asked) }));
+  }
+
+  /**
+   * The SFT model aligned by a method of the roster; the SFT model is also the reference.
+   *
+   *   models.aligned("policyGradient", { beta: 0.1 })
+   *   models.aligned("dpo", { beta: 0.1, flipRate: 0.2 })
+   */
+  aligned<M extends MethodName>(method: M, asked: AlignedAsked<M>): Stage<TrainingRecord, Policy> {
+    const { alignment, recipe, inputs } = this.alignment(method, asked);
+    return this.once(stage(aligned(alignment), recipe, inputs));
+  }
+
+  /** The way of a method from the reference, measured on the test questions as it is trained. */
+  path<M extends MethodName>(
+    method: M,
+    asked: AlignedAsked<M>,
+    { members: count = 1, ...measured }: recipes.PathAsked,
+  ): Stage<TrainingRecord, PathPoint[]> {
+    const { alignment, recipe, inputs } = this.alignment(method, asked);
+    checkValue("path", "members", wholeNumber(1), count);
+    const { rule = "first" } = measured;
+    if (rule !== "first" && count < 2) {
+      throw new RangeError(`path: expected at least two members for the rule "${rule}", got ${count}`);
+    }
+    const { pairs, preferences } = asked as z.output<typeof rewardModelAsked>;
+    const members = Array.from({ length: count }, (_, member) => this.rewardModel({ pairs, preferences, member }));
     return this.once(
-      `reward model ${pairs} ${member} ${JSON.stringify(judges)} ${inputs.map(({ hash }) => hash)}`,
-      () => {
-        return stage<TrainingRecord, ScalarModel>({
-          name: "reward-model",
-          what: `a reward model fitted to ${pairs} preferences${labels ? `, ${labels.what}` : ""}`,
-          options: { seed: this.seed, pairs, steps, ...(member > 0 && { member }), ...judges },
-          inputs,
-          code: "src/rewards/reward-model.ts",
-          save: (model, folder) => saveModel(folder, model, this.vocabulary),
-          load: async (folder) => (await loadScalarModel(folder)).model,
-          run: (context) => this.fitRewardModel(context, { pairs, steps, labels, member }),
-        });
-      },
+      stage(
+        policyPath(alignment),
+        { aligned: recipe, path: recipes.pathRecipe(this.sizes, measured) },
+        { ...inputs, members, preferences: this.preferences() },
+      ),
     );
   }
 
+  /** Many answers of the SFT model to each test question. */
+  answerPool(size: number): Stage<{ step: number; answers: number }, number[][][]> {
+    return this.once(stage(answerPool, { seed: this.seed, size }, { sft: this.sft() }));
+  }
+
+  /**
+   * Best-of-n as a path, by the reward model of `pairs` preferences, from a pool of so many answers to each question (default:
+   * enough to count the diversity of `answers` of them for n up to 32).
+   */
+  bestOfNPath({
+    pairs,
+    answers = this.sizes.answersForDiversity,
+    pool = recipes.poolPerAnswer * answers,
+  }: { pairs?: number; answers?: number; pool?: number } = {}): Stage<{ step: number }, PathPoint[]> {
+    checkValue("bestOfNPath", "pool", wholeNumber(2), pool);
+    const inputs = { pool: this.answerPool(pool), rewardModel: this.rewardModel({ pairs }) };
+    return this.once(stage(bestOfNPath, { answers }, inputs));
+  }
+
   /** The reward model's score as a reward; the model is trained or loaded when it is first asked. */
-  proxy(options: RewardModelStageOptions = {}): Reward {
-    const model = this.rewardModel(options);
+  proxy(asked: RewardModelAsked = {}): Reward {
+    const model = this.rewardModel(asked);
     return async (examples) => modelReward(await model.result())(examples);
   }
 
-  private async *fitRewardModel(
-    context: { workFolder: string; signal: AbortSignal },
-    { pairs, steps, labels, member }: { pairs: number; steps: number; labels?: Labels; member: number },
-  ): AsyncGenerator<TrainingRecord, ScalarModel> {
-    const rng = member > 0 ? this.rng.child(`reward model member ${member}`) : this.rng;
-    const policy = await this.sft().result();
-    const training = labels ? await labels.pairs(pairs) : (await this.preferences()).training;
-    const model = ScalarModel.fromTrunk(policy.gpt, rng.child("reward head"));
-    yield* trainRewardModel({
-      model,
-      pairs: training.slice(0, pairs).map((pair) => this.preferencePair(pair)),
-      batchSize: 32,
-      steps,
-      learningRate: 2e-3,
-      warmUp: Math.min(20, Math.ceil(steps / 5)),
-      schedule: "cosine",
-      weightDecay: 0.1,
-      rng: rng.child("reward model"),
-      ...resumable(context),
-    });
-    await centreScores(model, await sample(policy, this.prompts(), { rng: this.rng.child("centring") }));
-    return model;
+  /** Token ids of the training questions. */
+  prompts(): number[][] {
+    return trainingPrompts();
   }
 
-  /** The aligned model: policy gradient on E[r] − β·KL(π‖π_ref) from the SFT model, which is also the reference. */
-  aligned(options: AlignedOptions): Stage<TrainingRecord, Policy> {
-    const { steps: usual, ...batch } = this.sizes.policyGradient;
-    const { beta, learningRate = 1e-3, steps = usual, pairs = this.sizes.rewardPairs, labels } = options;
-    return this.policyStage({
-      name: "aligned",
-      what: `the policy that maximises reward less ${beta} times its KL to the SFT model`,
-      options: { beta, learningRate, steps, ...batch, gold: this.goldVersion },
-      inputs: [this.rewardModel({ pairs, labels })],
-      code: "src/objectives/reward-maximisation/reward-maximisation.ts",
-      train: (policy, reference, resume) =>
-        trainPolicyGradient({
-          policy,
-          reference,
-          ...this.onlineTraining(steps, { pairs, labels }),
-          ...batch,
-          beta,
-          learningRate,
-          rng: this.rng.child("policy gradient"),
-          ...resume,
-        }),
-    });
+  /** A labelled pair as token ids. */
+  preferencePair(pair: LabelledPair): PreferencePair {
+    return preferencePair(pair);
   }
 
-  /** What online trainers have in common here: the reward model's score, the questions, the gold reward told beside. */
-  onlineTraining(steps: number, rewardModel: RewardModelStageOptions = {}) {
+  /** Mean gold reward of answers in dialogue form: a `measure` for online trainers. */
+  gold(samples: readonly Example[]): number {
+    return goldOf(samples);
+  }
+
+  private alignment<M extends MethodName>(
+    name: M,
+    asked: AlignedAsked<M>,
+  ): { alignment: Alignment; recipe: AlignedRecipe; inputs: AlignedInputs } {
+    const method: Method = methodOf(name);
+    const settings = settingsSchema(method.options);
+    const schema = settings.partial().extend(feedbackAsked[method.feedback].shape);
+    checkOptions(name, z.strictObject(schema.shape), asked);
+    const said = Object.entries(asked).filter(([, value]) => value !== undefined);
+    const own = Object.fromEntries(said.filter(([key]) => key in settings.shape));
+    const { feedback, inputs } = this.feedback(method, asked);
     return {
-      reward: this.proxy(rewardModel),
-      prompts: this.prompts(),
-      steps,
-      warmUp: Math.min(10, Math.ceil(steps / 5)),
-      measure: (samples: readonly Example[]) => ({ gold: this.gold(samples) }),
+      alignment: { method, feedback: feedbackKinds[method.feedback] as unknown as Alignment["feedback"] },
+      recipe: {
+        seed: this.seed,
+        method: method.name,
+        stream: method.stream,
+        settings: recipes.methodSettings(method, this.sizes, own),
+        feedback,
+      },
+      inputs: { reference: this.sft(), ...inputs },
     };
   }
 
-  /** A stage that trains a copy of the SFT model, which stays behind as the reference, by any method. */
-  policyStage({ name, what, options, inputs = [], code, train }: PolicyStageOptions): Stage<TrainingRecord, Policy> {
-    return this.once(`${name} ${JSON.stringify(options)} ${inputs.map(({ hash }) => hash)}`, () => {
-      const reference = this.sft();
-      return stage<TrainingRecord, Policy>({
-        name,
-        what,
-        options: { seed: this.seed, ...options },
-        inputs: [reference, ...inputs],
-        code,
-        ...policyFiles(this.vocabulary),
-        run: (context) => trained(reference, (policy, start) => train(policy, start, resumable(context))),
-      });
-    });
+  /** What a method learns from, as its recipe has it and as other stages make it. */
+  private feedback({ label, feedback }: Method, asked: FeedbackAsked): { feedback: object; inputs: Inputs } {
+    const { pairs = this.sizes.rewardPairs, flipRate, preferences, labeller = "reward model, drawn" } = asked;
+    const most = this.sizes.comparisons - this.sizes.validation;
+    if (pairs > most) throw new RangeError(`${label}: expected pairs to be an integer in 1 … ${most}, got ${pairs}`);
+    switch (feedback) {
+      case "pairs":
+        return { feedback: { pairs }, inputs: { preferences: preferences ?? this.preferences({ flipRate }) } };
+      case "reward":
+        return { feedback: {}, inputs: { rewardModel: this.rewardModel({ pairs, preferences }) } };
+      case "labels":
+        return {
+          feedback: { labeller },
+          inputs: labeller === "annotators" ? {} : { rewardModel: this.rewardModel({ pairs, preferences }) },
+        };
+    }
   }
 
-  /** Mean gold reward of answers in dialogue form: a `measure` for online trainers. Name `goldVersion` among a stage's options. */
-  gold(samples: readonly Example[]): number {
-    const rewards = samples.map(({ prompt, response }) => {
-      const { topic } = promptOfText(this.vocabulary.decode(prompt.slice(1, -1)));
-      return goldReward(topic, answerText(this.vocabulary, response)).total;
-    });
-    return rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length;
-  }
-
-  /** The version of the code behind `gold`. */
-  readonly goldVersion = codeVersion("src/world/gold-reward.ts");
-
-  /** One stage object for one name, which says all its options, so that its result is loaded once in a notebook. */
-  once<S>(name: string, make: () => S): S {
-    if (!this.made.has(name)) this.made.set(name, make() as unknown as Stage<TrainingRecord, unknown>);
-    return this.made.get(name) as unknown as S;
+  /** One stage object for one identity, so that its result is loaded once in a notebook. */
+  private once<S extends { identity: string }>(made: S): S {
+    const known = this.made.get(made.identity) as S | undefined;
+    if (known === undefined) this.made.set(made.identity, made);
+    return known ?? made;
   }
 }
 
-export interface RewardModelStageOptions {
-  /** How many preferences. Default: the scale's. */
+/** How the AI judge is asked. */
+export interface JudgingAsked {
+  /** How often the right answer stood first in the judge's lessons. */
+  firstShare?: number;
+  principles?: readonly string[];
   pairs?: number;
-  /** Who labels them. Default: the annotators. */
-  labels?: Labels;
-  /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
-  member?: number;
 }
 
-export interface AlignedOptions {
-  beta: number;
-  /** Default 1e-3; 3e-4 is slow enough to watch over-optimisation. */
-  learningRate?: number;
-  /** Default: the scale's. */
-  steps?: number;
-  /** Preferences its reward model was fitted to. Default: the scale's. */
+interface FeedbackAsked {
   pairs?: number;
-  /** Who labelled them. Default: the annotators. */
-  labels?: Labels;
+  flipRate?: number;
+  preferences?: Made<Preferences>;
+  labeller?: LabellerName;
 }
 
-export interface PolicyStageOptions {
-  /** As `StageOptions.name`: one a method. */
-  name: string;
-  what: string;
-  /** Everything asked of the training, as plain data; the seed is added. */
-  options: object;
-  /** What it is made from beside the SFT model. */
-  inputs?: readonly { readonly hash: string }[];
-  /** The method's module. */
-  code: string;
-  /** Trains the policy in place; hand `resume` on to the trainer. */
-  train(policy: Policy, reference: Policy, resume: Resume): AsyncGenerator<TrainingRecord>;
-}
-
-/** What a trainer needs to be stopped and to go on later. */
-export interface Resume {
-  checkpointFolder: string;
-  signal: AbortSignal;
-}
-
-export interface Preferences {
-  training: AnnotatedPair[];
-  validation: AnnotatedPair[];
-}
-
-/** Labels of `answerPairs` by somebody else than the annotators. */
-export interface Labels {
-  /** Whose they are, for a manifest. */
-  what: string;
-  /** What was asked of whoever labelled, and what from, so that other labels make another artifact. */
-  asked: object;
-  inputs: readonly { readonly hash: string }[];
-  /** At least the first `count` of them, without those of equal answers. */
-  pairs(count: number): Promise<Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">[]>;
-}
-
-const resumable = ({ workFolder, signal }: { workFolder: string; signal: AbortSignal }): Resume => ({
-  checkpointFolder: workFolder,
-  signal,
-});
-
-const policyFiles = (vocabulary: Vocabulary) => ({
-  save: (policy: Policy, folder: string) => saveModel(folder, policy, vocabulary),
-  load: async (folder: string) => (await loadPolicy(folder)).policy,
-});
-
-/** Trains a copy of a stage's policy, and returns it. */
-async function* trained(
-  source: Stage<TrainingRecord, Policy>,
-  train: (policy: Policy, start: Policy) => AsyncGenerator<TrainingRecord>,
-): AsyncGenerator<TrainingRecord, Policy> {
-  const start = await source.result();
-  const policy = start.clone();
-  yield* train(policy, start);
-  return policy;
-}
-
-async function* returning<R, T>(records: AsyncGenerator<R>, result: T): AsyncGenerator<R, T> {
-  yield* records;
-  return result;
-}
-
-function fingerprint(data: string | Int32Array): string {
-  const bytes = typeof data === "string" ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return createHash("sha256").update(bytes).digest("hex");
+function methodOf(name: MethodName): Method {
+  const found = methods[name] as Method | undefined;
+  if (found) return found;
+  throw new RangeError(`no method is called "${String(name)}"; there are ${Object.keys(methods).join(", ")}`);
 }

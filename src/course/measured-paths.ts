@@ -5,8 +5,9 @@ import { writeWhole } from "./write-whole";
 import { repositoryRoot } from "./paths";
 import type { Course } from "./course";
 import { scales, type Scale } from "./scales";
-import { answersAPoint, type CoursePath } from "./stages/comparison";
-import { heldOutPairs, type PathPoint } from "./stages/policy-path";
+import { answersAPoint, type CoursePath } from "./comparison";
+import type { PathPoint } from "./path-point";
+import { heldOutPairs } from "./recipes";
 
 /** One measured point, with all that says which path it stands on. */
 export interface PathRow extends PathPoint, Omit<CoursePath, "stage"> {

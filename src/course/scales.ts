@@ -1,8 +1,9 @@
 import type { GptConfig } from "../models/gpt";
+import type { Budget } from "../objectives/method";
 import type { Backend } from "../tensors/backend";
 
-/** How big everything is. */
-export interface Sizes {
+/** How big everything is; `rewardPairs` are those of the reward model whose score a policy maximises. */
+export interface Sizes extends Budget {
   model: Omit<GptConfig, "vocabularySize">;
   /** The longest answer, in tokens with <eos>. */
   responseLimit: number;
@@ -15,13 +16,8 @@ export interface Sizes {
   validation: number;
   /** Reward models are trained on each of these numbers of pairs. */
   rewardModels: { pairs: number; steps: number }[];
-  /** The one whose reward the policy maximises. */
-  rewardPairs: number;
   /** The AI judge's lessons. */
   judge: { steps: number; batchSize: number };
-  policyGradient: { steps: number; promptsPerStep: number; samplesPerPrompt: number };
-  /** DPO and its kin: gradient steps and preference pairs a step. */
-  contrastive: { steps: number; batchSize: number };
   /** Answers drawn to each test prompt when a policy is measured, and to each when diversity is. */
   answersPerPrompt: number;
   answersForDiversity: number;
@@ -51,8 +47,8 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 40,
     judge: { steps: 20, batchSize: 8 },
-    policyGradient: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
-    contrastive: { steps: 6, batchSize: 4 },
+    online: { steps: 6, promptsPerStep: 2, samplesPerPrompt: 2 },
+    offline: { steps: 6, batchSize: 4 },
     answersPerPrompt: 1,
     answersForDiversity: 4,
   },
@@ -73,8 +69,8 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 1_000,
     judge: { steps: 1_000, batchSize: 48 },
-    policyGradient: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
-    contrastive: { steps: 150, batchSize: 16 },
+    online: { steps: 150, promptsPerStep: 8, samplesPerPrompt: 4 },
+    offline: { steps: 150, batchSize: 16 },
     answersPerPrompt: 8,
     answersForDiversity: 32,
   },
@@ -96,8 +92,8 @@ export const scales: Readonly<Record<Scale, Sizes>> = {
     ],
     rewardPairs: 3_000,
     judge: { steps: 1_500, batchSize: 64 },
-    policyGradient: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
-    contrastive: { steps: 200, batchSize: 64 },
+    online: { steps: 200, promptsPerStep: 16, samplesPerPrompt: 8 },
+    offline: { steps: 200, batchSize: 64 },
     answersPerPrompt: 16,
     answersForDiversity: 64,
   },

@@ -1,32 +1,53 @@
 import { appendFileSync, copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { artifactFolder, artifactHash, artifactRoot, openArtifact, storeArtifact, type ArtifactKey } from "./artifacts";
+import type { z } from "zod";
+import { checkOptions } from "../tensors/options";
+import {
+  artifactFolder,
+  artifactHash,
+  artifactRoot,
+  canonicalJson,
+  openArtifact,
+  storeArtifact,
+  type ArtifactKey,
+} from "./artifacts";
 import { codeVersion } from "./code-version";
 import { lock } from "./lock";
 import { formatRecord, parseRecords } from "./records";
 import { reportProgress } from "./progress";
 
-/** How a stage of training is made and kept; see {@link stage}. */
-export interface StageOptions<R extends { step: number }, T> {
+/** What a stage is made from: other stages, by what they are to it. */
+export type Inputs = Readonly<Record<string, Made | readonly Made[]>>;
+/** A stage as those that are made from it see it. */
+export type Made<T = unknown> = Pick<Stage<{ step: number }, T>, "hash" | "identity" | "result">;
+
+/**
+ * A kind of stage: how something is made of a recipe and of other stages' results, and kept. Its module imports all that it
+ * runs and no more than the types of what keeps it, so that `code` says what the result depends on.
+ */
+export interface StageKind<Recipe extends object, I extends Inputs, R extends { step: number }, T> {
   /** Lower-case letters, digits and dashes: the artifact's folder starts with it. */
   name: string;
+  /** Everything asked of it (sizes, seed, beta …): plain data, of which each leaf makes another artifact. */
+  recipe: z.ZodType<Recipe>;
+  /** The modules that do the work, relative to `src`; what they reach counts as well. */
+  code: readonly string[];
   /** What the artifact is, in words, for its manifest. */
-  what?: string;
-  /** Everything asked of this stage (sizes, seed, beta …), as plain data: a change makes another artifact. */
-  options: object;
-  /** The stages this one is made from: when one of them changes, so does this. */
-  inputs?: readonly { readonly hash: string }[];
-  /** The module that does the work, absolute or from the repository's root (`__filename` of the module, usually). */
-  code: string;
+  what(recipe: Recipe, inputs: I): string;
   /**
-   * Trains: yields a record a step and returns the result. Whatever it keeps to resume from goes into `workFolder`,
+   * Makes it: yields a record a step and returns the result. Whatever it keeps to resume from goes into `workFolder`,
    * which is as it left it when an earlier run was stopped. When `signal` is aborted it saves and throws.
    */
-  run(context: { workFolder: string; signal: AbortSignal }): AsyncGenerator<R, T>;
+  run(recipe: Recipe, inputs: I, context: RunContext): AsyncGenerator<R, T>;
   /** Writes the result's files into an empty folder. */
   save(result: T, folder: string): Promise<void> | void;
   /** Reads what `save` wrote. */
   load(folder: string): Promise<T> | T;
+}
+
+export interface RunContext {
+  workFolder: string;
+  signal: AbortSignal;
 }
 
 /** Thrown by a stage that was stopped on request. What was trained is kept, and the next run goes on from there. */
@@ -43,13 +64,17 @@ export class StageInterrupted extends Error {
   }
 }
 
-/** A stage of training whose result is kept in the store of artifacts. Nothing happens before it is iterated. */
-export function stage<R extends { step: number }, T>(options: StageOptions<R, T>): Stage<R, T> {
-  return new Stage(options);
+/** A stage whose result is kept in the store of artifacts. Nothing happens before it is iterated. */
+export function stage<Recipe extends object, I extends Inputs, R extends { step: number }, T>(
+  kind: StageKind<Recipe, I, R, T>,
+  recipe: Recipe,
+  inputs: I,
+): Stage<R, T> {
+  return new Stage(kind, checkOptions(kind.name, kind.recipe, recipe), inputs);
 }
 
 /**
- * A stage of training (pre-training, sampling, a reward model …): loop over it for its records, ask it for its result.
+ * A stage (pre-training, sampling, a reward model …): loop over it for its records, ask it for its result.
  *
  * The first loop trains, and stores records and result under the hash of everything they depend on; every later one, in
  * this process or another, replays the records. While one process trains, others that want the same stage wait for it.
@@ -61,15 +86,27 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
   private trained: { result: T } | undefined;
   private asked: Promise<T> | undefined;
 
-  constructor(private readonly options: StageOptions<R, T>) {}
+  readonly name: string;
+  /** The recipe and those of all it is made from, as one text: two stages of one identity are one. */
+  readonly identity: string;
 
-  get name(): string {
-    return this.options.name;
+  constructor(
+    private readonly kind: StageKind<any, any, R, T>, // eslint-disable-line @typescript-eslint/no-explicit-any
+    readonly recipe: object,
+    private readonly inputs: Inputs,
+  ) {
+    this.name = kind.name;
+    this.identity = canonicalJson({ name: kind.name, recipe, inputs: ofInputs(inputs, ({ identity }) => identity) });
   }
 
-  /** The sha256 of everything the result depends on: name, options, the inputs' hashes, the code's version. */
+  /** The sha256 of everything the result depends on: name, recipe, the inputs' hashes, the code's version. */
   get hash(): string {
     return (this.knownHash ??= artifactHash(this.key()));
+  }
+
+  /** The code its result depends on, this module and what it reaches. */
+  get code(): readonly string[] {
+    return this.kind.code;
   }
 
   /** Whether the result is in the store, undamaged, so that nothing would be trained. */
@@ -94,8 +131,8 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
   }
 
   private key(): ArtifactKey {
-    const { name, options, inputs = [], code } = this.options;
-    return { name, options, inputs: inputs.map((input) => input.hash), code: codeVersion(code) };
+    const { name, recipe, inputs, kind } = this;
+    return { name, recipe, inputs: ofInputs(inputs, ({ hash }) => hash), code: codeVersion(kind.code) };
   }
 
   private stored(): string | undefined {
@@ -108,7 +145,7 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
     }
     if (this.trained !== undefined) return this.trained.result;
     const folder = artifactFolder(this.name, this.hash); // what was stored, here or by another process
-    return this.options.load(join(folder, "result"));
+    return this.kind.load(join(folder, "result"));
   }
 
   private async *train(): AsyncGenerator<R, void> {
@@ -155,7 +192,7 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
     mkdirSync(workFolder, { recursive: true });
     const kept = existsSync(recordsFile) ? [...parseRecords<R>(readFileSync(recordsFile, "utf8"), "cut short")] : [];
     training.step = kept.at(-1)?.step;
-    const run = this.options.run({ workFolder, signal: interrupt.signal });
+    const run = this.kind.run(this.recipe, this.inputs, { workFolder, signal: interrupt.signal });
     // False once the trainer has come to its end, by its result or by a failure of its own.
     let running = false;
     const advance = async (): Promise<IteratorResult<R, T>> => {
@@ -190,14 +227,20 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
   }
 
   private async keep(result: T, work: string, recordsFile: string): Promise<void> {
-    await storeArtifact(this.key(), this.options.what ?? this.name, async (folder) => {
+    await storeArtifact(this.key(), this.kind.what(this.recipe, this.inputs), async (folder) => {
       copyFileSync(recordsFile, join(folder, "records.jsonl"));
       mkdirSync(join(folder, "result"));
-      await this.options.save(result, join(folder, "result"));
+      await this.kind.save(result, join(folder, "result"));
     });
     this.trained = { result };
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+function ofInputs(inputs: Inputs, of: (input: Made) => string): Record<string, string | string[]> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, input]) => [name, "hash" in input ? of(input) : input.map(of)]),
+  );
 }
 
 /**

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
 import { availableParallelism, freemem, homedir, totalmem } from "node:os";
 import { delimiter, join } from "node:path";
-import { artifactRoot, listArtifacts } from "../course/artifacts";
+import { artifactLimit, artifactRoot, listArtifacts } from "../course/artifacts";
 import { repositoryRoot } from "../course/paths";
 
 /** One thing that the course needs or can use. */
@@ -131,12 +131,14 @@ export function disk(): Finding {
 export function artifacts(): Finding {
   const list = listArtifacts();
   const bytes = list.reduce((sum, artifact) => sum + artifact.bytes, 0);
-  const detail = `${list.length} stored, ${(bytes / 1e6).toFixed(1)} MB in ${artifactRoot()}`;
+  const size = (count: number): string => `${(count / 1e6).toFixed(1)} MB`;
+  const limit = artifactLimit();
+  const detail = `${list.length} stored, ${size(bytes)} of at most ${size(limit)} in ${artifactRoot()} (workbook cache)`;
   return {
     name: "artifacts",
     status: "ok",
     required: false,
     detail,
-    data: { count: list.length, bytes, folder: artifactRoot() },
+    data: { count: list.length, bytes, limit, folder: artifactRoot() },
   };
 }

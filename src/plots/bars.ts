@@ -1,7 +1,8 @@
 /**
  * Figures of amounts: grouped bars with a dot a seed, and the probabilities of next tokens.
  */
-import { exactGrey, styleOf, withOpacity, type Method } from "./colours";
+import { exactGrey, withOpacity } from "./colours";
+import { lookOf, type LookName } from "./looks";
 import {
   axisLayout,
   escapeText,
@@ -35,7 +36,7 @@ export interface Bar {
 /** Bars of one colour. */
 export interface BarGroup {
   name: string;
-  method?: Method;
+  method?: LookName;
   bars: readonly Bar[];
 }
 
@@ -59,7 +60,7 @@ export function bars(options: BarsOptions): Figure {
   const data: Plain[] = [];
   const numbers: string[] = [];
   groups.forEach((group, index) => {
-    const look = styleOf(group.method, index);
+    const look = lookOf(group.method, index);
     const heights = group.bars.map((bar) => barHeight(group.name, bar));
     const centres = group.bars.map((bar) => labels.indexOf(bar.label) + (index - (groups.length - 1) / 2) * width);
     data.push({
@@ -179,7 +180,7 @@ function barTexts(all: readonly Bar[], heights: readonly number[], centres: read
 export interface TokenDistribution {
   name: string;
   probabilities: readonly number[] | Float32Array | Float64Array;
-  method?: Method;
+  method?: LookName;
 }
 
 /** Options of {@link distribution}. */
@@ -216,7 +217,7 @@ export function distribution(options: DistributionOptions): Figure {
   if (rest.length > 0) names.push(`${rest.length} other${rest.length > 1 ? "s" : ""}`);
   const width = 0.8 / series.length;
   const data = series.map((one, index): Plain => {
-    const look = styleOf("method" in one ? one.method : undefined, index);
+    const look = lookOf("method" in one ? one.method : undefined, index);
     const values = shown.map((at) => one.probabilities[at]!);
     if (rest.length > 0) values.push(rest.reduce((sum, at) => sum + one.probabilities[at]!, 0));
     return {

@@ -1,7 +1,8 @@
 /**
  * Figures of something against something: curves with bands, and points against a law.
  */
-import { styleOf, withOpacity, type Method } from "./colours";
+import { withOpacity } from "./colours";
+import { lookOf, type LookName } from "./looks";
 import {
   axisLayout,
   axisTitle,
@@ -34,7 +35,7 @@ export interface Series {
   low?: Numbers;
   high?: Numbers;
   /** Gives the series its colour, marker and dash. */
-  method?: Method;
+  method?: LookName;
   /** Index in the plain palette: series of one run share it. */
   look?: number;
   /** An exact or reference curve: grey, dashed, no markers. */
@@ -112,7 +113,7 @@ function meanOf(series: Series): Numbers {
 /** The traces of one series: the band first, so that the line lies on it. */
 function curve(series: Series, index: number): Plain[] {
   const { name, x, seeds, method, exact, labels } = series;
-  const look = styleOf(exact ? "exact" : method, series.look ?? index);
+  const look = lookOf(exact ? "exact" : method, series.look ?? index);
   const y = meanOf(series);
   const owner = `Series "${name}"`;
   sameLength("y", x.length, y.length, owner);
@@ -161,7 +162,7 @@ export interface PointSeries {
   name: string;
   x: Numbers;
   y: Numbers;
-  method?: Method;
+  method?: LookName;
   /** Index in the plain palette; its place among the series when not given. */
   look?: number;
   labels?: readonly string[];
@@ -187,7 +188,7 @@ export function points(options: PointsOptions): Figure {
   const { x, y, series, line, references = [] } = options;
   const data: Plain[] = series.map((one, index) => {
     sameLength("y", one.x.length, one.y.length, `Series "${one.name}"`);
-    const look = styleOf(one.method, one.look ?? index);
+    const look = lookOf(one.method, one.look ?? index);
     const opacity = one.opacity ?? Math.max(0.25, Math.min(0.9, 1.2 - Math.log10(1 + one.x.length) / 4));
     return {
       type: "scatter",

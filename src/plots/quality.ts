@@ -1,7 +1,8 @@
 /**
  * Figures that judge: is a probability what it says (calibration), and what does reward cost in KL (frontier).
  */
-import { exactGrey, styleOf, withOpacity, type Method } from "./colours";
+import { exactGrey, withOpacity } from "./colours";
+import { lookOf, type LookName } from "./looks";
 import {
   axisLayout,
   escapeText,
@@ -32,7 +33,7 @@ export interface CalibrationBin {
 /** Options of {@link calibration}. */
 export interface CalibrationOptions extends FigureOptions {
   /** `look`: index in the plain palette; its place among the series when not given. */
-  series: readonly { name: string; method?: Method; look?: number; bins: readonly CalibrationBin[] }[];
+  series: readonly { name: string; method?: LookName; look?: number; bins: readonly CalibrationBin[] }[];
   /** Both axes run over this range; [0, 1] when not given, [0.5, 1] suits a judge's confidence in its own choice. */
   range?: readonly [number, number];
   x?: string;
@@ -59,7 +60,7 @@ export function calibration(options: CalibrationOptions): Figure {
   ];
   const binWidth = ((range[1] - range[0]) / 10) * 0.8;
   series.forEach(({ name, method, look: place, bins: all }, index) => {
-    const look = styleOf(method, place ?? index);
+    const look = lookOf(method, place ?? index);
     const bins = all.filter((bin) => bin.count > 0);
     const intervals = bins.map((bin) => wilson(bin.observed, bin.count));
     data.push({
@@ -139,7 +140,7 @@ export interface FrontierSeries {
   /** KL to the reference in nats, and the reward there. */
   kl: readonly number[];
   reward: readonly number[];
-  method?: Method;
+  method?: LookName;
   /** Written beside the points where there is room (the values of beta), else on hovering. */
   labels?: readonly string[];
   /** Join the points by a line, in their order; yes when not given. */
@@ -209,7 +210,7 @@ export function frontier(options: FrontierOptions): Figure {
     });
   let next = 0;
   series.forEach((one, index) => {
-    const look = styleOf(one.method, one.look ?? index);
+    const look = lookOf(one.method, one.look ?? index);
     const own = places.slice(next, (next += one.kl.length));
     const labels = one.labels?.map(escapeText);
     const joined = one.joined ?? true;

@@ -1,7 +1,8 @@
 /**
  * Figures of a training while it runs and after: records in, small multiples out.
  */
-import { styleOf, withOpacity, type Method } from "./colours";
+import { withOpacity } from "./colours";
+import { lookOf, type LookName } from "./looks";
 import { ends } from "./curves";
 import {
   axisLayout,
@@ -36,9 +37,9 @@ export interface TrainingFigureOptions extends FigureOptions {
   x?: string;
   xTitle?: string;
   /** Colour of a single run. */
-  method?: Method;
+  method?: LookName;
   /** Colours of several runs, by their names. */
-  methods?: Readonly<Record<string, Method>>;
+  methods?: Readonly<Record<string, LookName>>;
   /** A running mean over this many records over the pale raw values; 1 (none) when not given. */
   smooth?: number;
 }
@@ -87,7 +88,7 @@ export function trainingFigure(
     for (const [index, [run, records]] of Object.entries(named).entries()) {
       for (const [keyIndex, key] of keys.entries()) {
         const own = several ? methods[run] : keys.length === 1 ? method : undefined;
-        const look = styleOf(own, several ? index : keyIndex);
+        const look = lookOf(own, several ? index : keyIndex);
         const dash = several && keys.length > 1 ? ["solid", "dot", "dash"][keyIndex % 3] : look.dash;
         const name = [run, keys.length > 1 ? inWords(key) : ""].filter(Boolean).join(" ") || inWords(key);
         const points = records.filter((record) => typeof record[key] === "number" && typeof record[x] === "number");

@@ -13,6 +13,9 @@ import { advicePrompts } from "./prompts";
  * model gets wrong, it did not learn from them.
  */
 
+/** The temperature of the world's annotators: gold reward per nat of preference. */
+export const annotatorTemperature = 0.5;
+
 /** Two answers to one prompt, not yet compared. */
 export interface Comparison {
   promptId: number;
@@ -52,7 +55,7 @@ export interface AnnotationOptions extends Annotator {
 export const deterministicAnnotator: Readonly<Required<Annotator>> = { temperature: 0, flipRate: 0 };
 
 /** P(a > b) of two gold rewards. At temperature 0 it is 1, ½ (equal rewards) or 0. */
-export function preferenceProbability(goldA: number, goldB: number, temperature = 0.5): number {
+export function preferenceProbability(goldA: number, goldB: number, temperature = annotatorTemperature): number {
   if (!(temperature >= 0)) throw new RangeError(`preferenceProbability: expected temperature ≥ 0, got ${temperature}`);
   const difference = goldA - goldB;
   if (!Number.isFinite(difference)) {
@@ -71,7 +74,7 @@ export function flippedProbability(probability: number, flipRate: number): numbe
  * Labels comparisons. Two equal answers cannot be compared: such pairs are left out and counted in `identical`.
  * Comparison i has a stream of its own, so another `flipRate` flips other labels but changes no choice.
  */
-export function annotate({ comparisons, rng, temperature = 0.5, flipRate = 0 }: AnnotationOptions): {
+export function annotate({ comparisons, rng, temperature = annotatorTemperature, flipRate = 0 }: AnnotationOptions): {
   pairs: AnnotatedPair[];
   identical: number;
 } {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { methods, okabeIto, styleOf } from "../../src/plots/colours";
+import { okabeIto } from "../../src/plots/colours";
+import { lookOf, looks } from "../../src/plots/looks";
 import {
   formatNumber,
   labelText,
@@ -71,14 +72,14 @@ describe("figures of every kind", () => {
 
 describe("colours", () => {
   it("gives every method a colour of its own, or a marker and dash of its own within a colour", () => {
-    const looks = Object.values(methods).map(({ colour, symbol, dash }) => `${colour} ${symbol} ${dash}`);
-    assert.equal(new Set(looks).size, looks.length);
-    const coloured = Object.entries(methods).filter(([name]) => name !== "exact" && name !== "reference");
+    const all = Object.values(looks).map(({ colour, symbol, dash }) => `${colour} ${symbol} ${dash}`);
+    assert.equal(new Set(all).size, all.length);
+    const coloured = Object.entries(looks).filter(([name]) => name !== "exact" && name !== "reference");
     assert.equal(new Set(coloured.map(([, { colour }]) => colour)).size, coloured.length);
   });
 
   it("keeps grey for what is exact: no method's colour is grey", () => {
-    for (const [name, { colour }] of Object.entries(methods)) {
+    for (const [name, { colour }] of Object.entries(looks)) {
       const [red, green, blue] = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16)) as [
         number,
         number,
@@ -99,12 +100,12 @@ describe("colours", () => {
     const marker = (figure: { data: object[] }) =>
       tracesOf(figure).find((trace) => trace["marker"])?.["marker"] as { color: string; symbol: string };
     for (const { color, symbol } of figures.map(marker)) {
-      assert.deepEqual([color, symbol], [styleOf(undefined, 3).colour, styleOf(undefined, 3).symbol]);
+      assert.deepEqual([color, symbol], [lookOf(undefined, 3).colour, lookOf(undefined, 3).symbol]);
     }
   });
 
   it("refuses an unknown method and lists the known", () => {
-    assert.throws(() => styleOf("poo" as never, 0), /"poo".*Known:.*ppo/);
+    assert.throws(() => lookOf("poo" as never, 0), /"poo".*Known:.*ppo/);
   });
 });
 
@@ -205,8 +206,8 @@ describe("trainingFigure", () => {
     const runs = { A: [{ step: 0, loss: 1 }], B: [{ step: 0, loss: 2 }] };
     const figure = plots.trainingFigure(runs, { title: "t", metrics: ["loss"], methods: { B: "ppo" } });
     const colours = tracesOf(figure).map(({ line }) => (line as { color: string }).color);
-    assert.equal(colours[1], methods.ppo.colour);
-    assert.notEqual(colours[0], methods.ppo.colour);
+    assert.equal(colours[1], looks.ppo.colour);
+    assert.notEqual(colours[0], looks.ppo.colour);
   });
 
   it("tells several keys of one panel apart in words", () => {
@@ -276,7 +277,7 @@ describe("calibration and frontier", () => {
     const figure = plots.frontier({ title: "t", squareRoot: true, series: [{ ...points, fitted }] });
     const [curve, marks] = tracesOf(figure) as { x: number[]; y: number[]; mode: string; line: { color: string } }[];
     assert.deepEqual([curve!.x, curve!.y, curve!.mode], [[0, 3], [0, 3], "lines"]);
-    assert.equal(curve!.line.color, methods.ppo.colour);
+    assert.equal(curve!.line.color, looks.ppo.colour);
     assert.equal(marks!.mode, "markers");
     const { range } = layoutOf(figure)["xaxis"] as { range: [number, number] };
     assert.ok(range[0] <= 0 && range[1] >= 3, `x from ${range.join(" to ")}`);

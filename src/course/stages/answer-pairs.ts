@@ -1,53 +1,58 @@
-import { readFile, writeFile } from "node:fs/promises";
-import path from "node:path";
+import { z } from "zod";
 import { sample } from "../../models/generation";
+import type { Policy } from "../../models/policy";
+import { wholeNumber } from "../../tensors/options";
+import { Random } from "../../tensors/random";
 import { answerText, promptTokens } from "../../text/dialogue";
+import type { Comparison } from "../../world/annotators";
+import { adviceVocabulary } from "../../world/grammar";
 import { trainPrompts } from "../../world/prompts";
-import type { Course } from "../course";
-import { stage, type Stage } from "../stage";
+import { jsonFile } from "../json-file";
+import type { Made, StageKind } from "../stage";
 
-/** Two answers to the prompt with this id. */
-export interface AnswerPair {
-  promptId: number;
-  a: string;
-  b: string;
-}
+const recipe = z.strictObject({
+  seed: z.int(),
+  /** How many pairs. */
+  comparisons: wholeNumber(1),
+});
+export type AnswerPairsRecipe = z.output<typeof recipe>;
+
+/** Prompts whose answers are drawn together. */
+const chunk = 256;
 
 /** Two answers of the SFT model to each of many training questions: what annotators compare. */
-export function answerPairsStage(course: Course): Stage<{ step: number; answers: number }, AnswerPair[]> {
-  const { comparisons } = course.sizes;
-  const source = course.sft();
-  const vocabulary = course.vocabulary;
-  const rng = course.rng.child("answer pairs");
-  return stage<{ step: number; answers: number }, AnswerPair[]>({
-    name: "answer-pairs",
-    what: "two answers of the SFT model to each of many training questions",
-    options: { seed: course.seed, comparisons },
-    inputs: [source],
-    code: "src/models/generation.ts",
-    async *run() {
-      const policy = await source.result();
-      const choice = rng.child("prompts");
-      const asked = Array.from({ length: comparisons }, () => choice.choose(trainPrompts()));
-      const pairs: AnswerPair[] = [];
-      const chunk = 256;
-      for (let start = 0; start < comparisons; start += chunk) {
-        const some = asked.slice(start, start + chunk);
-        const tokens = some.map(({ text }) => promptTokens(vocabulary, text));
-        const draws = { rng: rng.child(`answers from ${start}`), batchSize: 2 * chunk };
-        const samples = await sample(policy, [...tokens, ...tokens], draws);
-        some.forEach(({ id }, i) =>
-          pairs.push({
-            promptId: id,
-            a: answerText(vocabulary, samples[i].response),
-            b: answerText(vocabulary, samples[some.length + i].response),
-          }),
-        );
-        yield { step: start / chunk, answers: 2 * pairs.length };
-      }
-      return pairs;
-    },
-    save: (pairs, folder) => writeFile(path.join(folder, "pairs.json"), JSON.stringify(pairs)),
-    load: async (folder) => JSON.parse(await readFile(path.join(folder, "pairs.json"), "utf8")) as AnswerPair[],
-  });
-}
+export const answerPairs: StageKind<
+  AnswerPairsRecipe,
+  { sft: Made<Policy> },
+  { step: number; answers: number },
+  Comparison[]
+> = {
+  name: "answer-pairs",
+  recipe,
+  code: ["course/stages/answer-pairs.ts"],
+  what: () => "two answers of the SFT model to each of many training questions",
+  async *run({ seed, comparisons }, { sft }) {
+    const rng = Random.fromSeed(seed).child("answer pairs");
+    const vocabulary = adviceVocabulary();
+    const policy = await sft.result();
+    const choice = rng.child("prompts");
+    const asked = Array.from({ length: comparisons }, () => choice.choose(trainPrompts()));
+    const pairs: Comparison[] = [];
+    for (let start = 0; start < comparisons; start += chunk) {
+      const some = asked.slice(start, start + chunk);
+      const tokens = some.map(({ text }) => promptTokens(vocabulary, text));
+      const draws = { rng: rng.child(`answers from ${start}`), batchSize: 2 * chunk };
+      const samples = await sample(policy, [...tokens, ...tokens], draws);
+      some.forEach(({ id }, i) =>
+        pairs.push({
+          promptId: id,
+          a: answerText(vocabulary, samples[i].response),
+          b: answerText(vocabulary, samples[some.length + i].response),
+        }),
+      );
+      yield { step: start / chunk, answers: 2 * pairs.length };
+    }
+    return pairs;
+  },
+  ...jsonFile("pairs.json"),
+};
