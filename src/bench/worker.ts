@@ -8,7 +8,7 @@ import { Gpt, type GptConfig } from "../models/gpt";
 import { Policy } from "../models/policy";
 import { ScalarModel } from "../models/scalar-head";
 import { nextTokenLoss, pretrain, trainSft } from "../objectives/maximum-likelihood";
-import { trainPolicyGradient } from "../objectives/reward-maximisation/reward-maximisation";
+import { trainPolicyGradient } from "../objectives/reward-maximisation/policy-gradient";
 import { modelReward, trainRewardModel, type PreferencePair } from "../rewards/reward-model";
 import { chooseBackend, type BackendName } from "../tensors/backend";
 import { Random } from "../tensors/random";

@@ -7,7 +7,7 @@ import { contenderNames, usualContenders, type ContenderName } from "../bench/co
 import { describeBench } from "../bench/table";
 import { shakespeareFile } from "../bench/tasks";
 import { costAxes } from "../bench/cost-curve";
-import { writeFigure } from "../notebooks/sweep-figure";
+import { writeFigure } from "../plots/write-figure";
 
 interface Options {
   rounds: string;

@@ -6,7 +6,6 @@ import { shownPath, workspaceAt } from "../course/paths";
 import { shareCores } from "../notebooks/pool";
 import { loadNotebook } from "../notebooks/run-files";
 import { gridOf, sweep, type SweepEvent, type SweepResult, tableOf } from "../notebooks/sweep";
-import { frontierFigure, writeFigure } from "../notebooks/sweep-figure";
 import { findNotebook } from "../notebooks/sync";
 import { formatValue, textTable } from "../notebooks/table";
 import { collect, positive, separateSettings } from "./run";
@@ -84,7 +83,12 @@ async function sweepCommand(words: string[], options: SweepCommandOptions): Prom
   stop();
   progress.end();
   const files = result.rows.length > 0 ? [path.join(out, "table.csv"), path.join(out, "table.json")] : [];
-  const figure = frontierFigure(result.rows, result.varied);
+  // `require`, because tsx leaves a relative `import()` to Node, which knows no TypeScript; here, to keep start-up quick.
+  /* eslint-disable @typescript-eslint/no-require-imports */
+  const { sweepFigure } = require("../plots/sweep") as typeof import("../plots/sweep");
+  const { writeFigure } = require("../plots/write-figure") as typeof import("../plots/write-figure");
+  /* eslint-enable @typescript-eslint/no-require-imports */
+  const figure = sweepFigure(result.rows, result.varied);
   if (figure) files.push(...(await writeFigure(figure, out)));
   console.log(options.json ? JSON.stringify(result.rows, null, 2) : readable(result));
   if (files.length > 0) progress.line(`written: ${files.map(shownPath).join(", ")}`);

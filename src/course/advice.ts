@@ -29,6 +29,14 @@ export function preferencePair({ prompt, chosen, rejected }: LabelledPair): Pref
   };
 }
 
+/** The first so many preferences; that there are fewer is an error. */
+export function firstOf<Pair>(preferences: readonly Pair[], count: number): Pair[] {
+  if (preferences.length >= count) return preferences.slice(0, count);
+  throw new RangeError(
+    `there are ${preferences.length} preferences to learn from, and ${count} were asked for: ask for fewer, or collect more`,
+  );
+}
+
 /** Mean gold reward of answers in dialogue form: what online trainers report beside what they optimise. */
 export function goldOf(samples: readonly Example[]): number {
   const vocabulary = adviceVocabulary();

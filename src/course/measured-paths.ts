@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { writeWhole } from "./write-whole";
+import { writeWhole } from "../plots/write-whole";
 import { repositoryRoot } from "./paths";
 import type { Course } from "./course";
 import { scales, type Scale } from "./scales";

@@ -19,7 +19,7 @@ import { reportProgress } from "./progress";
 /** What a stage is made from: other stages, by what they are to it. */
 export type Inputs = Readonly<Record<string, Made | readonly Made[]>>;
 /** A stage as those that are made from it see it. */
-export type Made<T = unknown> = Pick<Stage<{ step: number }, T>, "hash" | "identity" | "result">;
+export type Made<T = unknown> = Pick<Stage<{ step: number }, T>, "hash" | "identity" | "what" | "result">;
 
 /**
  * A kind of stage: how something is made of a recipe and of other stages' results, and kept. Its module imports all that it
@@ -104,7 +104,12 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
     return (this.knownHash ??= artifactHash(this.key()));
   }
 
-  /** The code its result depends on, this module and what it reaches. */
+  /** What its result is, in words. */
+  get what(): string {
+    return this.kind.what(this.recipe, this.inputs);
+  }
+
+  /** The modules its result depends on, relative to `src`. */
   get code(): readonly string[] {
     return this.kind.code;
   }
@@ -227,7 +232,7 @@ export class Stage<R extends { step: number }, T> implements AsyncIterable<R> {
   }
 
   private async keep(result: T, work: string, recordsFile: string): Promise<void> {
-    await storeArtifact(this.key(), this.kind.what(this.recipe, this.inputs), async (folder) => {
+    await storeArtifact(this.key(), this.what, async (folder) => {
       copyFileSync(recordsFile, join(folder, "records.jsonl"));
       mkdirSync(join(folder, "result"));
       await this.kind.save(result, join(folder, "result"));

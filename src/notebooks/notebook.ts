@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { nbformatSchema } from "./nbformat-schema";
-import { writeWhole } from "../course/write-whole";
+import { writeWhole } from "../plots/write-whole";
 
 /** A bundle of one thing in several MIME types: JSON types hold any value, all others hold text (base64 for images). */
 export type MimeBundle = Record<string, unknown>;

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { writeWhole } from "../course/write-whole";
+import { writeWhole } from "../plots/write-whole";
 import { parameterValue, type ParameterValue, parseSetting, splitValues } from "./parameters";
 import type { Workspace } from "../course/paths";
 import { inParallel } from "./pool";

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { type Cell, codeCell, hasTag, type Notebook, readNotebook, writeNotebook } from "./notebook";
-import { writeWhole } from "../course/write-whole";
+import { writeWhole } from "../plots/write-whole";
 import { shownPath, type Workspace } from "../course/paths";
 import { cellsOf, type PercentCell, readPercent, standardHeader, writePercent } from "./percent";
 

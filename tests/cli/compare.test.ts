@@ -9,8 +9,8 @@ import { measureSeeds, register } from "../../src/cli/compare";
 import { readMeasuredPaths } from "../../src/course/measured-paths";
 import { repositoryRoot } from "../../src/course/paths";
 import { StageInterrupted } from "../../src/course/stage";
-import type { CoursePath } from "../../src/course/stages/comparison";
-import type { PathPoint } from "../../src/course/stages/policy-path";
+import type { CoursePath } from "../../src/course/comparison";
+import type { PathPoint } from "../../src/course/path-point";
 
 const program = [path.join(repositoryRoot, "src/cli/workbook.cjs"), "compare"];
 const workbook = (...options: string[]): { status: number | null; stdout: string; stderr: string } =>

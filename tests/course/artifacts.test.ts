@@ -22,7 +22,7 @@ import {
   type ArtifactKey,
 } from "../../src/course/artifacts";
 
-const key = (name: string, seed = 0): ArtifactKey => ({ name, options: { seed }, inputs: [], code: "c" });
+const key = (name: string, seed = 0): ArtifactKey => ({ name, recipe: { seed }, inputs: {}, code: "c" });
 const noWords = (message: string): void => assert.fail(`nothing was to be said, but: ${message}`);
 
 describe("artifacts", () => {
@@ -43,24 +43,28 @@ describe("artifacts", () => {
     });
 
   it("names equal keys equally, whatever the order of their properties, and unlike keys otherwise", () => {
-    const base = { name: "sft", options: { a: 1, b: { c: [1, 2], d: "x" } }, inputs: ["i"], code: "c" };
+    const base = { name: "sft", recipe: { a: 1, b: { c: [1, 2], d: "x" } }, inputs: { base: "i" }, code: "c" };
     assert.equal(
       artifactHash(base),
-      artifactHash({ ...base, options: { b: { d: "x", c: [1, 2] }, a: 1, e: undefined } }),
+      artifactHash({ ...base, recipe: { b: { d: "x", c: [1, 2] }, a: 1, e: undefined } }),
     );
     const others: ArtifactKey[] = [
       { ...base, name: "sfu" },
-      { ...base, options: { ...base.options, a: 2 } },
-      { ...base, options: { ...base.options, b: { c: [2, 1], d: "x" } } },
-      { ...base, inputs: ["j"] },
-      { ...base, inputs: [] },
+      { ...base, recipe: { ...base.recipe, a: 2 } },
+      { ...base, recipe: { ...base.recipe, b: { c: [2, 1], d: "x" } } },
+      { ...base, inputs: { base: "j" } },
+      { ...base, inputs: { other: "i" } },
+      { ...base, inputs: { base: ["i"] } },
+      { ...base, inputs: {} },
       { ...base, code: "d" },
     ];
     const hashes = others.map(artifactHash);
     assert.equal(new Set([...hashes, artifactHash(base)]).size, others.length + 1);
   });
 
-  it("refuses options that JSON would lose or distort, and says where they stand", () => {
+  it("refuses recipes that JSON would lose or distort, and says where they stand", () => {
+    // Options use it for "no limit".
+    assert.notEqual(canonicalJson({ clip: Infinity }), canonicalJson({ clip: -Infinity }));
     assert.throws(() => canonicalJson({ a: [1, NaN] }), /value\.a\[1\], got NaN/);
     assert.throws(() => canonicalJson({ rng: new Map() }), /value\.rng, got a Map/);
     assert.throws(() => canonicalJson({ f: () => 1 }), /value\.f/);

@@ -9,9 +9,10 @@ import {
   rowsOfPath,
   writeMeasuredPaths,
 } from "../../src/course/measured-paths";
-import { answerPool, bestOfNPath, bestOfNPoints, judgedPool } from "../../src/course/stages/best-of-n-path";
-import { comparedPaths, farPaths, taxonomy } from "../../src/course/stages/comparison";
-import type { PathPoint } from "../../src/course/stages/policy-path";
+import { comparedMethods, comparedPaths, farPaths } from "../../src/course/comparison";
+import type { PathPoint } from "../../src/course/path-point";
+import { assessedPool, bestOfNPoints } from "../../src/course/stages/best-of-n-path";
+import { methods } from "../../src/objectives/methods";
 import { goldReward } from "../../src/world/gold-reward";
 import { adviceSet } from "../../src/world/parse";
 import { testPrompts } from "../../src/world/prompts";
@@ -31,12 +32,12 @@ describe("best-of-n's path, and the rows of paths", () => {
 
   it("is, at n = 1 and 2, what all ways to draw from the pool give", async () => {
     const models = new Course(2, sizes);
-    const points = await bestOfNPath(models, { answers: 2, pool: 8, pairs: 10 }).result();
+    const points = await models.bestOfNPath({ answers: 2, pool: 8, pairs: 10 }).result();
     assert.deepEqual(
       points.map(({ step }) => step),
       [1, 2, 4],
     );
-    const pool = await answerPool(models, 8).result();
+    const pool = await models.answerPool(8).result();
     let [one, two, junk, length] = [0, 0, 0, 0];
     for (const [i, { text, topic }] of testPrompts().entries()) {
       const prompt = promptTokens(models.vocabulary, text);
@@ -112,7 +113,7 @@ describe("best-of-n's path, and the rows of paths", () => {
       "eat less sugar and skip every meal",
     ];
     const tokens = answers.map((answer) => responseTokens(models.vocabulary, answer));
-    const [judged, ...rest] = await judgedPool(models, [tokens], 10);
+    const [judged, ...rest] = await assessedPool([tokens], models.proxy({ pairs: 10 }));
     assert.deepEqual(rest, []);
     const prompt = promptTokens(models.vocabulary, text);
     const scores = await models.proxy({ pairs: 10 })(tokens.map((response) => ({ prompt, response })));
@@ -130,7 +131,10 @@ describe("best-of-n's path, and the rows of paths", () => {
   it("has a row of the taxonomy for every method compared, each with its own stage", () => {
     const models = new Course(2, sizes);
     const paths = comparedPaths(models, { beta: 0.2 });
-    assert.deepEqual(paths.map(({ method }) => method).sort(), Object.keys(taxonomy).sort());
+    assert.deepEqual(
+      paths.map(({ method }) => method),
+      comparedMethods,
+    );
     const own: Record<string, number> = { simpo: 2, orpo: 0, bestOfN: 0 };
     for (const { method, beta } of paths) assert.equal(beta, own[method] ?? 0.2, `${method}'s β`);
     const hashes = [...paths, ...farPaths(models)].map(({ stage }) => stage.hash);
@@ -171,7 +175,7 @@ describe("the committed measurements", () => {
     assert.ok(readme.includes(createHash("sha256").update(text).digest("hex")), "paths.jsonl has been changed by hand");
     const rows = readMeasuredPaths();
     for (const { seed, study, method, pairs } of rows) {
-      assert.ok(Number.isInteger(seed) && ["matched", "far"].includes(study) && method in taxonomy && pairs > 0);
+      assert.ok(Number.isInteger(seed) && ["matched", "far"].includes(study) && method in methods && pairs > 0);
     }
     for (const row of rows.filter(({ step, method }) => step === 0 && method !== "bestOfN")) {
       assert.equal(row.klPolicyToReference, 0, "a path begins at the reference");

@@ -7,7 +7,7 @@ import { codeVersion, compile } from "../../src/course/code-version";
 describe("codeVersion", () => {
   let folder: string;
   const write = (file: string, text: string): void => writeFileSync(join(folder, file), text);
-  const version = (): string => codeVersion(join(folder, "src/entry.ts"));
+  const version = (): string => codeVersion(["src/entry.ts"], folder);
 
   before(() => {
     process.env.WORKBOOK_CACHE = mkdtempSync(join(tmpdir(), "code-version-cache-"));
@@ -62,7 +62,7 @@ describe("codeVersion", () => {
     const before = version();
     const clone = mkdtempSync(join(tmpdir(), "code-version-clone-"));
     cpSync(folder, clone, { recursive: true });
-    assert.equal(codeVersion(join(clone, "src/entry.ts")), before);
+    assert.equal(codeVersion(["src/entry.ts"], clone), before);
     rmSync(clone, { recursive: true });
   });
 

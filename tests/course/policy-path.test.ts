@@ -6,23 +6,22 @@ import { evaluateAdvice } from "../../src/evaluation/advice";
 import { sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
 import { Course } from "../../src/course/course";
+import type { PathAsked } from "../../src/course/recipes";
 import type { Stage } from "../../src/course/stage";
-import { dpoStage } from "../../src/course/stages/contrastive";
-import { ppoStage } from "../../src/course/stages/ppo";
-import { policyPath, type PathPoint } from "../../src/course/stages/policy-path";
+import type { PathPoint } from "../../src/course/path-point";
 import { testPrompts } from "../../src/world/prompts";
 import { inOwnStore, smallCourse } from "./small-course";
 
 const sizes = smallCourse;
 const course = (): Course => new Course(1, sizes);
-const aligned = (beta: number) => (models: Course) => models.aligned({ beta, steps: 5, learningRate: 1e-3 });
+const short = { steps: 5, learningRate: 1e-3 };
 
 describe("a method's path", () => {
   const store = inOwnStore("policy-path");
 
   it("begins at the reference, measures as it goes and at the end, and counts what it spends", async () => {
     const models = course();
-    const stage = policyPath(models, aligned(0.1), { every: 2, answers: 2 });
+    const stage = models.path("policyGradient", { beta: 0.1, ...short }, { every: 2, answers: 2 });
     const points = await stage.result();
     assert.deepEqual(
       points.map(({ step }) => step),
@@ -34,7 +33,7 @@ describe("a method's path", () => {
     assert.equal(first.heldOutAccuracy, 0.5);
     assert.equal(first.sampledTokens + first.trainedTokens + first.processorSeconds, 0);
     // The trainer's own records tell the length of the responses it drew: as many tokens were sampled.
-    const perStep = sizes.policyGradient.promptsPerStep * sizes.policyGradient.samplesPerPrompt;
+    const perStep = sizes.online.promptsPerStep * sizes.online.samplesPerPrompt;
     const records: TrainingRecord[] = [];
     for await (const record of stage) records.push(record);
     rest.forEach((point) => {
@@ -49,18 +48,19 @@ describe("a method's path", () => {
   it("is the training of the method's own stage, reward and all", async () => {
     const models = course();
     const measured: TrainingRecord[] = [];
-    for await (const record of policyPath(models, aligned(0.1), { every: 5, answers: 1 })) measured.push(record);
+    for await (const record of models.path("policyGradient", { beta: 0.1, ...short }, { every: 5, answers: 1 }))
+      measured.push(record);
     const plain: TrainingRecord[] = [];
-    for await (const record of models.aligned({ beta: 0.1, steps: 5, learningRate: 1e-3 })) plain.push(record);
+    for await (const record of models.aligned("policyGradient", { beta: 0.1, ...short })) plain.push(record);
     assert.deepEqual(measured, plain, "measuring changes nothing of the training");
   });
 
   it("measures the policy as it then is: its answers, and on held-out pairs what it has raised", async () => {
     const models = course();
-    const make = (given: Course) => given.aligned({ beta: 0.1, steps: 3, learningRate: 0.01, pairs: 10 });
-    const points = await policyPath(models, make, { every: 3, answers: 2, pairs: 10 }).result();
+    const asked = { beta: 0.1, steps: 3, learningRate: 0.01, pairs: 10 };
+    const points = await models.path("policyGradient", asked, { every: 3, answers: 2 }).result();
     const end = points[points.length - 1];
-    const [reference, policy] = [await models.sft().result(), await make(models).result()];
+    const [reference, policy] = [await models.sft().result(), await models.aligned("policyGradient", asked).result()];
     const { metrics, answers } = await evaluateAdvice({
       ...{ policy, reference, reward: models.proxy({ pairs: 10 }), vocabulary: models.vocabulary },
       ...{ prompts: testPrompts(), samplesPerPrompt: 2, rng: models.rng.child("path") },
@@ -79,7 +79,7 @@ describe("a method's path", () => {
     const tokens = answers.reduce((sum, { example }) => sum + example.response.length, 0);
     assert.ok(Math.abs(end.tokensPerAnswer - tokens / answers.length) < 1e-12, "<eos> is a token that is sampled");
     let right = 0;
-    const { validation } = await models.preferences();
+    const { validation } = await models.preferences().result();
     for (const pair of validation) {
       const sides = Object.values(models.preferencePair(pair)); // chosen, rejected
       const [now, before] = [await sequenceLogProbs(policy, sides), await sequenceLogProbs(reference, sides)];
@@ -92,36 +92,39 @@ describe("a method's path", () => {
   });
 
   it("gives a method that learns from pairs as many of them as it was asked for", async () => {
-    const dpo = (models: Course) => dpoStage(models, { beta: 0.1, steps: 2, batchSize: 5, learningRate: 1e-3 });
+    const dpo = { beta: 0.1, steps: 2, batchSize: 5, learningRate: 1e-3 };
     const records = async (stage: AsyncIterable<TrainingRecord>): Promise<TrainingRecord[]> => {
       const all: TrainingRecord[] = [];
       for await (const record of stage) all.push(record);
       return all;
     };
-    const few = await records(policyPath(course(), dpo, { every: 2, answers: 1, pairs: 6 }));
-    assert.deepEqual(few, await records(dpo(new Course(1, { ...sizes, rewardPairs: 6 }))));
-    assert.notDeepEqual(few, await records(policyPath(course(), dpo, { every: 2, answers: 1 })));
+    const few = await records(course().path("dpo", { ...dpo, pairs: 6 }, { every: 2, answers: 1 }));
+    assert.deepEqual(few, await records(new Course(1, { ...sizes, rewardPairs: 6 }).aligned("dpo", dpo)));
+    assert.notDeepEqual(few, await records(course().path("dpo", dpo, { every: 2, answers: 1 })));
   });
 
   it("stops at the KL it was asked for", async () => {
     const models = course();
-    const whole = await policyPath(models, aligned(0), { every: 1, answers: 2 }).result();
+    const whole = await models.path("policyGradient", { beta: 0, ...short }, { every: 1, answers: 2 }).result();
     const target = Math.max(...whole.slice(0, 4).map(({ klPolicyToReference }) => klPolicyToReference)) / 2;
     const crossing = whole.findIndex(({ klPolicyToReference }) => klPolicyToReference >= target);
-    const part = await policyPath(models, aligned(0), { every: 1, until: target, answers: 2 }).result();
+    const part = await models
+      .path("policyGradient", { beta: 0, ...short }, { every: 1, until: target, answers: 2 })
+      .result();
     const what = (points: PathPoint[]) => points.map(({ processorSeconds: _, ...rest }) => rest);
     assert.deepEqual(what(part), what(whole.slice(0, crossing + 1)));
   });
 
   // PPO takes four steps on a batch here, and draws it again when it was stopped among them: from step 4 on.
-  const ppo = (models: Course) => ppoStage(models, { beta: 0.1, steps: 7, epochs: 2, minibatches: 2 });
-  for (const [method, make, every, stops] of [
-    ["policy gradient", aligned(0.1), 2, [1, 2]],
-    ["PPO", ppo, 3, [5]],
-  ] as const) {
+  const ppo = { beta: 0.1, steps: 7, epochs: 2, minibatches: 2 };
+  type Path = Stage<TrainingRecord, PathPoint[]>;
+  const cases: [string, (asked: PathAsked) => Path, number, number[]][] = [
+    ["policy gradient", (asked) => course().path("policyGradient", { beta: 0.1, ...short }, asked), 2, [1, 2]],
+    ["PPO", (asked) => course().path("ppo", ppo, asked), 3, [5]],
+  ];
+  for (const [method, make, every, stops] of cases) {
     it(`goes on where it was stopped, with the same numbers: ${method}`, async () => {
-      const again = (): Stage<TrainingRecord, PathPoint[]> =>
-        policyPath(course(), make, { every, answers: 2, members: 2 });
+      const again = (): Path => make({ every, answers: 2, members: 2 });
       const whole = await again().result();
       const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
       const work = path.join(store.folder, "work", artifact, "trainer");
@@ -141,7 +144,7 @@ describe("a method's path", () => {
 
   it("goes on from an older checkpoint, as after a process that was killed", async () => {
     const again = (): Stage<TrainingRecord, PathPoint[]> =>
-      policyPath(course(), aligned(0.3), { every: 1, answers: 2 });
+      course().path("policyGradient", { beta: 0.3, ...short }, { every: 1, answers: 2 });
     const whole = await again().result();
     const artifact = `${again().name}-${again().hash.slice(0, 16)}`;
     const checkpoint = path.join(store.folder, "work", artifact, "trainer", "training.safetensors");
@@ -157,9 +160,11 @@ describe("a method's path", () => {
 
   it("asks an ensemble, which optimises what it is told to", async () => {
     const models = course();
-    const path = (rule?: "worst" | { penalty: number }) =>
-      policyPath(models, aligned(0), { every: 5, answers: 2, members: 3, ...(rule && { rule }) }).result();
-    const [first, worst, penalised] = [await path(), await path("worst"), await path({ penalty: 1 })];
+    const path = (rule?: "worst" | "penalised") =>
+      models
+        .path("policyGradient", { beta: 0, ...short }, { every: 5, answers: 2, members: 3, ...(rule && { rule }) })
+        .result();
+    const [first, worst, penalised] = [await path(), await path("worst"), await path("penalised")];
     // One policy, the reference, asked the same.
     assert.equal(first[0].disagreement, worst[0].disagreement);
     assert.equal(first[0].otherMembers, worst[0].otherMembers);
@@ -176,13 +181,22 @@ describe("a method's path", () => {
       () => policyPath(models, () => undefined, { every: 1 }),
       /asked the course it was given for no stage/,
     );
-    assert.throws(() => policyPath(models, aligned(0), { every: 0 }), /every to be an integer ≥ 1, got 0/);
-    assert.throws(() => policyPath(models, aligned(0), { every: 1, until: 0 }), /KL > 0 in nats, got 0/);
-    assert.throws(() => policyPath(models, aligned(0), { every: 1, members: 1, rule: "mean" }), /at least two members/);
+    assert.throws(
+      () => models.path("policyGradient", { beta: 0, ...short }, { every: 0 }),
+      /every to be an integer ≥ 1, got 0/,
+    );
+    assert.throws(
+      () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, until: 0 }),
+      /KL > 0 in nats, got 0/,
+    );
+    assert.throws(
+      () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, members: 1, rule: "mean" }),
+      /at least two members/,
+    );
     await models.sft().result();
     await models.rewardModel().result();
     const tensors = tf.memory().numTensors;
-    await policyPath(models, aligned(0.2), { every: 3, answers: 1 }).result();
+    await models.path("policyGradient", { beta: 0.2, ...short }, { every: 3, answers: 1 }).result();
     assert.equal(tf.memory().numTensors, tensors);
   });
 });

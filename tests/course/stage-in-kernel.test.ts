@@ -12,9 +12,10 @@ const fs = require("node:fs");
 const { stage } = require(${JSON.stringify(join(repositoryRoot, "src/course/stage.ts"))});
 const slow = stage({
   name: "slow",
-  options: {},
-  code: "src/course/records.ts",
-  async *run({ workFolder, signal }: { workFolder: string; signal: AbortSignal }) {
+  recipe: require("zod").z.strictObject({}),
+  what: () => "slow steps",
+  code: ["course/records.ts"],
+  async *run(_recipe: object, _inputs: object, { workFolder, signal }: { workFolder: string; signal: AbortSignal }) {
     const file = workFolder + "/step";
     let step = fs.existsSync(file) ? Number(fs.readFileSync(file, "utf8")) : 0;
     while (step < 12) {
@@ -30,7 +31,7 @@ const slow = stage({
   },
   save: (result: number, folder: string) => fs.writeFileSync(folder + "/result", String(result)),
   load: (folder: string) => Number(fs.readFileSync(folder + "/result", "utf8")),
-});
+}, {}, {});
 async function steps(): Promise<number[]> {
   const list: number[] = [];
   for await (const record of slow) list.push(record.step);

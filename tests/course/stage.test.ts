@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { stage, type Stage } from "../../src/course/stage";
+import { z } from "zod";
+import { stage, type Made, type Stage, type StageKind } from "../../src/course/stage";
 
 interface Record {
   step: number;
@@ -20,13 +21,12 @@ function summing(
   options: { steps?: number; by?: number; input?: Stage<Record, number>; onStep?: (step: number) => void } = {},
 ): Stage<Record, number> {
   const { steps = 4, by = 1, input, onStep } = options;
-  return stage({
+  const kind: StageKind<{ steps: number; by: number }, { input?: Made<number> }, Record, number> = {
     name,
-    what: `the sum ${name}`,
-    options: { steps, by },
-    inputs: input ? [input] : [],
-    code: __filename,
-    async *run({ workFolder, signal }) {
+    recipe: z.strictObject({ steps: z.int(), by: z.number() }),
+    what: () => `the sum ${name}`,
+    code: [__filename],
+    async *run({ steps, by }, { input }, { workFolder, signal }) {
       const file = join(workFolder, "checkpoint.json");
       let [step, sum] = [0, input ? await input.result() : 0];
       if (existsSync(file)) [step, sum] = JSON.parse(readFileSync(file, "utf8"));
@@ -48,7 +48,8 @@ function summing(
     },
     save: (sum, folder) => writeFileSync(join(folder, "sum.json"), JSON.stringify(sum)),
     load: (folder) => JSON.parse(readFileSync(join(folder, "sum.json"), "utf8")),
-  });
+  };
+  return stage(kind, { steps, by }, input ? { input } : {});
 }
 
 async function all(records: AsyncIterable<Record>): Promise<Record[]> {
@@ -195,11 +196,11 @@ describe("stage", () => {
   it("is trained once when two processes want it at the same time", async () => {
     const script = `require("tsx/cjs/api").register();
       const { stage } = require(${JSON.stringify(join(__dirname, "../../src/course/stage.ts"))});
-      const sum = stage({ name: "sum", options: {}, code: ${JSON.stringify(__filename)},
+      const sum = stage({ name: "sum", recipe: require("zod").z.object({}), what: () => "sum", code: [${JSON.stringify(__filename)}],
         async *run() { console.log("train"); for (let step = 0; step < 5; step++) {
           await new Promise((resume) => setTimeout(resume, 100)); yield { step }; } return 7; },
         save: (sum, folder) => require("fs").writeFileSync(folder + "/sum", String(sum)),
-        load: (folder) => Number(require("fs").readFileSync(folder + "/sum", "utf8")) });
+        load: (folder) => Number(require("fs").readFileSync(folder + "/sum", "utf8")) }, {}, {});
       sum.result().then((result) => console.log("result", result));`;
     const outputs = await Promise.all(
       [1, 2].map(async () => {

@@ -5,7 +5,7 @@ import path from "node:path";
 import { type Workspace, workspaceAt } from "../../src/course/paths";
 import { type LoadedNotebook, loadNotebook } from "../../src/notebooks/run-files";
 import { csv, gridOf, sweep, type SweepOptions, tableOf } from "../../src/notebooks/sweep";
-import { frontierFigure } from "../../src/notebooks/sweep-figure";
+import { sweepFigure } from "../../src/plots/sweep";
 
 const twin = `// %% tags=["parameters"] id="parameters"
 let beta: number = 0.3;
@@ -114,7 +114,7 @@ describe("notebooks/sweep", () => {
     });
     const [kl, gold] = ["klPolicyToReference", "gold"];
     const rows = [row(1, { [kl]: 0.5, [gold]: 1 }), row(0.1, { [kl]: 2, [gold]: 1.5 })];
-    const frontier = frontierFigure(rows, ["beta"]);
+    const frontier = sweepFigure(rows, ["beta"]);
     const data = frontier?.data as { x: number[]; y: number[]; text: string[] }[];
     assert.deepEqual(
       [data[0].x, data[0].y],
@@ -124,7 +124,7 @@ describe("notebooks/sweep", () => {
       ],
       "in the order of beta",
     );
-    const plain = frontierFigure([row(1, { acc: 0.5 }), row(2, { acc: 0.6 })], ["beta"]);
+    const plain = sweepFigure([row(1, { acc: 0.5 }), row(2, { acc: 0.6 })], ["beta"]);
     assert.deepEqual(
       (plain?.data as { x: number[]; y: number[] }[]).map(({ x, y }) => [x, y]),
       [
@@ -134,7 +134,7 @@ describe("notebooks/sweep", () => {
         ],
       ],
     );
-    assert.equal(frontierFigure(rows.slice(1), ["beta"]), undefined);
-    assert.equal(frontierFigure([row(1, { word: "a" }), row(2, { word: "b" })], ["beta"]), undefined);
+    assert.equal(sweepFigure(rows.slice(1), ["beta"]), undefined);
+    assert.equal(sweepFigure([row(1, { word: "a" }), row(2, { word: "b" })], ["beta"]), undefined);
   });
 });

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { wholeNumber } from "../../tensors/options";
-import { preferencePair } from "../advice";
+import { firstOf, preferencePair } from "../advice";
 import type { Made } from "../stage";
 import type { Preferences } from "../stages/preferences";
 import type { FeedbackKind } from "./feedback";
@@ -16,6 +16,6 @@ export const pairs: FeedbackKind<"pairs", z.output<typeof recipe>, { preferences
   code: "course/feedback/pairs.ts",
   async open({ pairs: count }, { preferences }) {
     const { training } = await preferences.result();
-    return { pairs: training.slice(0, count).map(preferencePair) };
+    return { pairs: firstOf(training, count).map(preferencePair) };
   },
 };

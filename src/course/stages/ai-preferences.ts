@@ -21,11 +21,11 @@ export const aiPreferences: StageKind<
   name: "ai-preferences",
   recipe,
   code: ["course/stages/ai-preferences.ts"],
-  what: ({ orders }) => `the AI judge's preferences between answers, order of options: ${orders}`,
+  what: ({ orders }, { judging }) => `the preferences in ${judging.what}, order of options: ${orders}`,
   async *run({ orders }, { judging }) {
     const training = judgedPairs(await judging.result(), orders);
     yield { step: 0, pairs: training.length };
-    return { by: "the AI judge", training, validation: [] };
+    return { training, validation: [] };
   },
   ...jsonFile("preferences.json"),
 };

@@ -4,7 +4,7 @@ import { judgeComparisons, type JudgedComparison } from "../../rewards/ai-feedba
 import { wholeNumber } from "../../tensors/options";
 import { Random } from "../../tensors/random";
 import type { Comparison } from "../../world/annotators";
-import { principle } from "../../world/constitution";
+import { CONSTITUTION, principle } from "../../world/constitution";
 import { jsonFile } from "../json-file";
 import type { Made, StageKind } from "../stage";
 
@@ -32,8 +32,10 @@ export const judging: StageKind<
   name: "judging",
   recipe,
   code: ["course/stages/judging.ts"],
-  what: ({ pairs, principles }) =>
-    `the AI judge's answers about ${pairs} pairs of answers, by ${principles.length} principles`,
+  what: ({ pairs, principles }) => {
+    const by = principles.length === CONSTITUTION.length ? "all principles" : principles.join(", ");
+    return `the AI judge's answers about ${pairs} pairs by ${by}`;
+  },
   async *run({ seed, principles, pairs: count, validation }, { judge, answers }) {
     const policy = await judge.result();
     const training = (await answers.result()).filter(({ a, b }) => a !== b).slice(0, -validation);

@@ -8,8 +8,6 @@ import type { Made, StageKind } from "../stage";
 
 /** Preferences to learn from. */
 export interface Preferences<Pair extends LabelledPair = LabelledPair> {
-  /** Whose labels they are, for the manifest of what is made from them. */
-  by: string;
   training: Pair[];
   /** Kept for measuring. */
   validation: Pair[];
@@ -34,12 +32,12 @@ export const preferences: StageKind<
   name: "preferences",
   recipe,
   code: ["course/stages/preferences.ts"],
-  what: ({ flipRate }) => `the annotators' preferences between answers, ${flipRate} of the labels flipped`,
+  what: ({ flipRate }) => `the annotators' preferences${flipRate > 0 ? `, ${flipRate} of them flipped` : ""}`,
   async *run({ seed, flipRate, validation }, { answers }) {
     const rng = Random.fromSeed(seed).child("annotators");
     const { pairs } = annotate({ comparisons: await answers.result(), rng, flipRate });
     yield { step: 0, pairs: pairs.length };
-    return { by: "the annotators", training: pairs.slice(0, -validation), validation: pairs.slice(-validation) };
+    return { training: pairs.slice(0, -validation), validation: pairs.slice(-validation) };
   },
   ...jsonFile("preferences.json"),
 };

@@ -8,7 +8,7 @@ import { centreScores, rewardModelOptions, trainRewardModel } from "../../reward
 import { settingsSchema, wholeNumber } from "../../tensors/options";
 import { Random } from "../../tensors/random";
 import { adviceVocabulary } from "../../world/grammar";
-import { preferencePair, trainingPrompts } from "../advice";
+import { firstOf, preferencePair, trainingPrompts } from "../advice";
 import type { Made, StageKind } from "../stage";
 import type { Preferences } from "./preferences";
 
@@ -32,12 +32,13 @@ export const rewardModel: StageKind<
   name: "reward-model",
   recipe,
   code: ["course/stages/reward-model.ts"],
-  what: ({ pairs, member }) => `a reward model fitted to ${pairs} preferences${member > 0 ? `, member ${member}` : ""}`,
+  what: ({ pairs, member }, { preferences }) =>
+    `a reward model fitted to ${pairs} of ${preferences.what}${member > 0 ? `, member ${member}` : ""}`,
   async *run({ seed, pairs, member, training }, { sft, preferences }, { workFolder, signal }) {
     const own = Random.fromSeed(seed);
     const rng = member > 0 ? own.child(`reward model member ${member}`) : own;
     const policy = await sft.result();
-    const labelled = (await preferences.result()).training.slice(0, pairs);
+    const labelled = firstOf((await preferences.result()).training, pairs);
     const model = ScalarModel.fromTrunk(policy.gpt, rng.child("reward head"));
     yield* trainRewardModel({
       model,
