@@ -4,7 +4,7 @@ import { frontier } from "./quality";
 
 /** A run of a sweep: what it was made with, and the results it named. */
 interface SweptRun {
-  parameters: Readonly<Record<string, string | number | boolean>>;
+  parameters: Readonly<Record<string, unknown>>;
   results: Readonly<Record<string, unknown>>;
 }
 
