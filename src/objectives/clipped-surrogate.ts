@@ -13,6 +13,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Loss } from "../tensors/loss";
+import { checkValue, positiveOrInfinite } from "../tensors/options";
 import { checkShape } from "../tensors/shape";
 import { stopGradient } from "../tensors/stop-gradient";
 
@@ -43,7 +44,7 @@ export function clippedSurrogate<T extends tf.Tensor>(
   for (const [name, tensor] of Object.entries({ oldLogProbs, advantages, mask })) {
     checkShape(`clippedSurrogate: ${name}`, tensor, logProbs.shape);
   }
-  checkClip("clippedSurrogate", "clip", clip);
+  checkValue("clippedSurrogate", "clip", positiveOrInfinite, clip);
   return tf.tidy(() => {
     const A = stopGradient(advantages);
     const logRatio = logProbs.sub(stopGradient(oldLogProbs)).mul(mask); // what is masked may be anything, so before exp
@@ -66,9 +67,4 @@ export function clippedSurrogate<T extends tf.Tensor>(
       },
     };
   });
-}
-
-/** Throws unless a clip range is positive. */
-export function checkClip(where: string, name: string, clip: number): void {
-  if (!(clip > 0)) throw new RangeError(`${where}: expected ${name} > 0 (Infinity does not clip), got ${clip}`);
 }

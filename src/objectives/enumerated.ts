@@ -1,10 +1,19 @@
 import * as tf from "@tensorflow/tfjs";
-import type { EnumeratedPolicy } from "../models/enumerated-policy";
-import { train, type TrainingOptions, type TrainingRecord } from "../models/training";
+import type { z } from "zod";
+import { EnumeratedPolicy } from "../models/enumerated-policy";
+import { train, trainingOptions, type TrainingRecord } from "../models/training";
 import { checkShape } from "../tensors/shape";
 import type { Loss } from "../tensors/loss";
+import { checkOptions, given, givenList, notNegative, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
-import { klShapedReturns, leaveOneOutAdvantages, policyGradientLoss } from "./reward-maximisation/policy-gradient";
+import { klShapedReturns, leaveOneOutAdvantages } from "./returns";
+import { policyGradientLoss } from "./reward-maximisation/policy-gradient";
+
+const policyOption = given<EnumeratedPolicy>("an EnumeratedPolicy", (policy) => policy instanceof EnumeratedPolicy);
+const numbersOfAnswers = given<Float64Array>(
+  "a Float64Array, a number an answer",
+  (list) => list instanceof Float64Array,
+);
 
 /**
  * The lecture's objective with nothing estimated: −J = −Σ_y π(y)·(r(y) − β·(log π(y) − log π_ref(y))), over all answers.
@@ -29,20 +38,23 @@ export function exactObjectiveLoss(
   return { loss: objective.neg(), metrics: { reward, klPolicyToReference, objective } };
 }
 
-export interface EnumeratedFitOptions extends TrainingOptions {
-  policy: EnumeratedPolicy;
+export const enumeratedFitOptions = trainingOptions.extend({
+  /** Trained in place. */
+  policy: policyOption,
   /** Numbers of demonstrated answers. */
-  demonstrations: readonly number[];
-  batchSize: number;
-}
+  demonstrations: givenList<number>("number of an answer"),
+  /** Answers a step, drawn with replacement. */
+  batchSize: wholeNumber(1),
+});
+export type EnumeratedFitOptions = z.input<typeof enumeratedFitOptions>;
 
 /** Maximum likelihood on demonstrated answers: makes the mini world's reference. Trains in place. */
 export function fitEnumerated(options: EnumeratedFitOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, demonstrations, batchSize } = options;
+  const checked = checkOptions("fitEnumerated", enumeratedFitOptions, options);
+  const { policy, demonstrations, batchSize } = checked;
   return train<Float32Array>(
     {
       name: "fit of an enumerated policy",
-      settings: { batchSize, demonstrations: demonstrations.length },
       parameters: policy.gpt.parameters,
       async batch(_step, rng) {
         const shares = new Float32Array(policy.size);
@@ -52,20 +64,23 @@ export function fitEnumerated(options: EnumeratedFitOptions): AsyncGenerator<Tra
       loss: (shares) => ({ loss: policy.logProbs().mul(tf.tensor1d(shares)).sum<tf.Scalar>().neg(), metrics: {} }),
       measure: () => ({ tokens: forwardTokens(policy) }),
     },
-    options,
+    { ...checked, demonstrations: demonstrations.length },
   );
 }
 
-export interface EnumeratedMaximisationOptions extends TrainingOptions {
-  policy: EnumeratedPolicy;
+export const enumeratedMaximisationOptions = trainingOptions.extend({
+  /** Trained in place. */
+  policy: policyOption,
   /** log π_ref of every answer, [N]. */
-  logReference: Float64Array;
+  logReference: numbersOfAnswers,
   /** r of every answer, [N]. */
-  rewards: Float64Array;
-  beta: number;
+  rewards: numbersOfAnswers,
+  /** Price of a nat of KL(π‖π_ref), in units of reward. */
+  beta: notNegative,
   /** Answers drawn a step for the sampled gradient; without it the gradient is exact. */
-  samples?: number;
-}
+  samples: wholeNumber(2).optional(),
+});
+export type EnumeratedMaximisationOptions = z.input<typeof enumeratedMaximisationOptions>;
 
 /**
  * Maximises J on an enumerated policy, by the exact gradient or by the policy gradient from `samples` answers a step
@@ -73,13 +88,13 @@ export interface EnumeratedMaximisationOptions extends TrainingOptions {
  * `klPolicyToReference` and `objective` of the policy before the step, whichever gradient is used.
  */
 export function maximiseEnumerated(options: EnumeratedMaximisationOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, beta, samples } = options;
-  const logReference = Float32Array.from(options.logReference);
-  const rewards = Float32Array.from(options.rewards);
+  const checked = checkOptions("maximiseEnumerated", enumeratedMaximisationOptions, options);
+  const { policy, beta, samples } = checked;
+  const logReference = Float32Array.from(checked.logReference);
+  const rewards = Float32Array.from(checked.rewards);
   return train<number[] | undefined>(
     {
       name: samples === undefined ? "exact gradient" : "policy gradient on enumerated answers",
-      settings: { beta, samples },
       parameters: policy.gpt.parameters,
       batch: (_step, rng) => drawAnswers(policy, samples, rng),
       loss(drawn) {
@@ -105,7 +120,7 @@ export function maximiseEnumerated(options: EnumeratedMaximisationOptions): Asyn
       },
       measure: () => ({ tokens: forwardTokens(policy) }),
     },
-    options,
+    checked,
   );
 }
 

@@ -12,9 +12,12 @@
  * How this differs from what goes by the name elsewhere:
  * 1. the reward is on `<eos>`, not on the first padding behind it, from where it would reach `<eos>` only through λ;
  * 2. a truncated response keeps its reward. Where a time limit is not part of the task, it is cut and V stands for all
- *    that would have come (`bootstrap`; Pardo et al. 2018). Here the horizon is part of the policy: the objective is over
- *    responses that end at it at the latest, so their rewards count.
+ *    that would have come (bootstrapping; Pardo et al. 2018). Here the horizon is part of the policy: the objective is over
+ *    responses that end at it at the latest, so their rewards count, and V is 0 behind the last token.
  */
+import { checkValue, fraction } from "../tensors/options";
+import { mean, standardDeviation } from "../tensors/statistics";
+import type { PerToken } from "./token-layout";
 
 export interface GeneralisedAdvantagesOptions {
   /** R_t of each token, [T]. */
@@ -25,8 +28,6 @@ export interface GeneralisedAdvantagesOptions {
   gamma?: number;
   /** λ in [0, 1]: 0 trusts V (A = δ), 1 trusts the rewards (A = Σ rewards to come − V; unbiased whatever V is). */
   lambda: number;
-  /** V of the state behind the last token. Default 0: the episode is over. */
-  bootstrap?: number;
 }
 
 /**
@@ -34,16 +35,16 @@ export interface GeneralisedAdvantagesOptions {
  * [T]. The returns that V is fitted to are A + V.
  */
 export function generalisedAdvantages(options: GeneralisedAdvantagesOptions): Float64Array {
-  const { rewards, values, gamma = 1, lambda, bootstrap = 0 } = options;
+  const { rewards, values, gamma = 1, lambda } = options;
   if (values.length !== rewards.length) {
     throw new RangeError(
       `generalisedAdvantages: expected a value for each of the ${rewards.length} rewards, got ${values.length}`,
     );
   }
-  checkFraction("generalisedAdvantages", "gamma", gamma);
-  checkFraction("generalisedAdvantages", "lambda", lambda);
+  checkValue("generalisedAdvantages", "gamma", fraction, gamma);
+  checkValue("generalisedAdvantages", "lambda", fraction, lambda);
   const advantages = new Float64Array(rewards.length);
-  let [valueAfter, advantageAfter] = [bootstrap, 0];
+  let [valueAfter, advantageAfter] = [0, 0];
   for (let t = rewards.length - 1; t >= 0; t--) {
     const delta = rewards[t] + gamma * valueAfter - values[t];
     advantageAfter = advantages[t] = delta + gamma * lambda * advantageAfter;
@@ -81,20 +82,15 @@ export function klShapedTokenRewards(
  * is part of, and the smaller the advantages, the larger the factor. Near the optimum, where they vanish, it blows noise
  * up. Whiten after the returns A + V are taken, or V is fitted to whitened returns.
  */
-export function whitenedAdvantages(
-  advantages: readonly ArrayLike<number>[],
-  chosen: ArrayLike<number>,
-): Float64Array[] {
-  const all = advantages.flatMap((row, i) => Array.from(row).slice(0, chosen[i]));
-  const mean = all.reduce((sum, a) => sum + a, 0) / all.length;
-  const deviation = Math.sqrt(all.reduce((sum, a) => sum + (a - mean) ** 2, 0) / all.length);
+export function whitenedAdvantages(advantages: PerToken, chosen: ArrayLike<number>): Float64Array[] {
+  const all = ofChosen(advantages, chosen);
+  const [centre, deviation] = [mean(all), standardDeviation(all)];
   return advantages.map((row, i) =>
-    Float64Array.from(row, (a, t) => (t < chosen[i] ? (a - mean) / (deviation + 1e-8) : 0)),
+    Float64Array.from(row, (a, t) => (t < chosen[i] ? (a - centre) / (deviation + 1e-8) : 0)),
   );
 }
 
-/** Throws unless an option lies in [0, 1]. */
-export function checkFraction(where: string, name: string, value: number): void {
-  if (value >= 0 && value <= 1) return;
-  throw new RangeError(`${where}: expected ${name} in [0, 1], got ${value}`);
+/** The numbers of the first `chosen[i]` tokens of each response, one after the other. */
+export function ofChosen(perToken: PerToken, chosen: ArrayLike<number>): number[] {
+  return perToken.flatMap((row, i) => Array.from(row).slice(0, chosen[i]));
 }

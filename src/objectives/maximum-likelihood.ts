@@ -1,15 +1,10 @@
 import * as tf from "@tensorflow/tfjs";
-import type { Gpt } from "../models/gpt";
-import { checkExample, scoringTensors, type Policy } from "../models/policy";
-import {
-  checkWholeNumber,
-  drawBatch,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../models/training";
+import type { z } from "zod";
+import { Gpt } from "../models/gpt";
+import { checkExample, Policy, scoringTensors } from "../models/policy";
+import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";
 import type { Loss } from "../tensors/loss";
+import { checkOptions, given, givenList, wholeNumber } from "../tensors/options";
 import { checkShape } from "../tensors/shape";
 import { tokenLogProbs } from "../tensors/token-log-probs";
 import type { Example } from "../text/dialogue";
@@ -37,23 +32,25 @@ export function nextTokenLoss(logits: tf.Tensor3D, targets: tf.Tensor2D, mask: t
   });
 }
 
-export interface PretrainingOptions extends TrainingOptions {
-  gpt: Gpt;
+export const pretrainingOptions = trainingOptions.extend({
+  /** Trained in place. */
+  gpt: given<Gpt>("a Gpt", (gpt) => gpt instanceof Gpt),
   /** The corpus as one stream of tokens, each document ended by <eos>. */
-  corpus: Int32Array;
-  /** Windows a step, and their length in tokens. */
-  batchSize: number;
-  windowLength: number;
-}
+  corpus: given<Int32Array>("an Int32Array of tokens", (corpus) => corpus instanceof Int32Array),
+  /** Windows a step. */
+  batchSize: wholeNumber(1),
+  /** Tokens of a window. */
+  windowLength: wholeNumber(1),
+});
+export type PretrainingOptions = z.input<typeof pretrainingOptions>;
 
 /**
  * Pre-training: random windows of the corpus, every token counts; windows run over the ends of documents. The model is
  * trained in place. Records carry `nextTokenLoss`'s metrics.
  */
 export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRecord> {
-  const { gpt, corpus, batchSize, windowLength } = options;
-  checkWholeNumber("pretrain", "batchSize", batchSize, 1);
-  checkWholeNumber("pretrain", "windowLength", windowLength, 1);
+  const checked = checkOptions("pretrain", pretrainingOptions, options);
+  const { gpt, corpus, batchSize, windowLength } = checked;
   gpt.checkTokens("pretrain: the corpus", corpus);
   if (corpus.length <= windowLength) {
     throw new RangeError(`pretrain: the corpus has ${corpus.length} tokens, a window needs ${windowLength + 1}`);
@@ -63,7 +60,6 @@ export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRe
     {
       name: "pre-training",
       parameters: gpt.parameters,
-      settings: { batchSize, windowLength, corpus: corpus.length },
       async batch(_step, rng) {
         const inputs = new Int32Array(batchSize * windowLength);
         const targets = new Int32Array(batchSize * windowLength);
@@ -81,30 +77,31 @@ export function pretrain(options: PretrainingOptions): AsyncGenerator<TrainingRe
       },
       measure: () => ({ tokens: batchSize * windowLength }),
     },
-    options,
+    checked,
   );
 }
 
-export interface SftOptions extends TrainingOptions {
-  policy: Policy;
-  demonstrations: Example[];
-  batchSize: number;
-}
+export const sftOptions = trainingOptions.extend({
+  /** Trained in place. */
+  policy: given<Policy>("a Policy", (policy) => policy instanceof Policy),
+  demonstrations: givenList<Example>("demonstration"),
+  /** Demonstrations a step, drawn with replacement. */
+  batchSize: wholeNumber(1),
+});
+export type SftOptions = z.input<typeof sftOptions>;
 
 /**
  * Supervised fine-tuning (instruction tuning): maximum likelihood of the demonstrated answers, each token with the weight
  * of every other in its batch, the prompt's not counted. Trains in place. Records carry `nextTokenLoss`'s metrics.
  */
 export function trainSft(options: SftOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, demonstrations, batchSize } = options;
-  checkWholeNumber("trainSft", "batchSize", batchSize, 1);
-  if (demonstrations.length === 0) throw new RangeError("trainSft: expected at least one demonstration, got none");
+  const checked = checkOptions("trainSft", sftOptions, options);
+  const { policy, demonstrations, batchSize } = checked;
   demonstrations.forEach((example, i) => checkExample(policy, example, i));
   return train<Example[]>(
     {
       name: "SFT",
       parameters: policy.gpt.parameters,
-      settings: { batchSize, demonstrations: demonstrations.length },
       batch: async (_step, rng) => drawBatch(demonstrations, batchSize, rng),
       loss(examples) {
         const { inputs, targets, mask } = scoringTensors(policy, examples);
@@ -112,6 +109,6 @@ export function trainSft(options: SftOptions): AsyncGenerator<TrainingRecord> {
       },
       measure: (examples) => ({ tokens: paddedTokens(examples) }),
     },
-    options,
+    checked,
   );
 }

@@ -3,10 +3,13 @@
  * responses, which policy gradient, RLOO and GRPO share.
  */
 import * as tf from "@tensorflow/tfjs";
+import { numbersOf } from "../tensors/numbers-of";
 import { checkValue, notNegative } from "../tensors/options";
 import { checkShape } from "../tensors/shape";
 import { stopGradient } from "../tensors/stop-gradient";
 import { type KlEstimator, klPolicyToReferenceEstimate, sumOverResponse } from "./kl";
+import { checkGroups, drawnLogProbs, type Rollout } from "./rollouts";
+import { onTokens } from "./token-layout";
 
 /**
  * Losses that sum over a response's tokens are divided by this as well: a gradient of whole responses is as long as their
@@ -52,6 +55,21 @@ export function klShapedReturns(options: KlShapedReturnsOptions): tf.Tensor1D {
   });
 }
 
+/** r − β·Σ_t k1_t of each response by the log-probabilities it was drawn with, as plain numbers, [B]. */
+export function drawnReturns(rollout: Rollout, beta: number): Promise<Float32Array> {
+  return numbersOf(() => {
+    const logProbs = onTokens(rollout.samples, drawnLogProbs(rollout));
+    return klShapedReturns({
+      rewards: tf.tensor1d(Float32Array.from(rollout.rewards)),
+      logProbs,
+      referenceLogProbs: onTokens(rollout.samples, rollout.referenceLogProbs),
+      mask: tf.onesLike(logProbs), // both are 0 outside the chosen tokens
+      beta,
+      estimator: "k1",
+    });
+  });
+}
+
 /**
  * R_i − mean of the *other* R_j of its group (RLOO: Kool et al. 2019, Ahmadian et al. 2024) = K/(K − 1)·(R_i − group
  * mean). The baseline does not depend on y_i, so the gradient stays unbiased. returns [B] hold groups of K = groupSize
@@ -60,11 +78,7 @@ export function klShapedReturns(options: KlShapedReturnsOptions): tf.Tensor1D {
 export function leaveOneOutAdvantages(returns: tf.Tensor1D, groupSize: number): tf.Tensor1D {
   checkShape("leaveOneOutAdvantages: returns", returns, [null]);
   const [rows] = returns.shape;
-  if (!Number.isSafeInteger(groupSize) || groupSize < 2 || rows % groupSize !== 0) {
-    throw new RangeError(
-      `leaveOneOutAdvantages: expected groupSize to be at least 2 and to divide the ${rows} returns, got ${groupSize}`,
-    );
-  }
+  checkGroups("leaveOneOutAdvantages", "groupSize", groupSize, rows);
   return tf.tidy(() => {
     const groups = returns.reshape([-1, groupSize]);
     const centred = groups.sub(groups.mean(1, true));

@@ -2,13 +2,13 @@
  * Rollouts: responses drawn from a policy with their rewards, what every online method learns from (lecture taxonomy,
  * "Online"). Several responses to each prompt stand together, so that they can be compared with one another.
  */
-import * as tf from "@tensorflow/tfjs";
 import { z } from "zod";
 import { sample, type Sample } from "../models/generation";
 import { Policy, responseLogProbs } from "../models/policy";
 import { trainingOptions } from "../models/training";
 import { rewardsOf, type Reward } from "../rewards/reward";
 import { checkOptions, given, givenFunction, givenList, notNegative, wholeNumber } from "../tensors/options";
+import { numbersOf } from "../tensors/numbers-of";
 import type { Random } from "../tensors/random";
 import { mean, sum } from "../tensors/statistics";
 import { ofResponses, type PerToken } from "./token-layout";
@@ -99,14 +99,17 @@ export async function drawRollout(options: RolloutOptions, rng: Random): Promise
   return { samples, rewards, referenceLogProbs, metrics };
 }
 
+/** Throws unless the rows are groups of `groupSize` ≥ `least` responses to one prompt each, one group after the other. */
+export function checkGroups(where: string, name: string, groupSize: number, rows: number, least = 2): void {
+  if (Number.isSafeInteger(groupSize) && groupSize >= least && rows % groupSize === 0) return;
+  throw new RangeError(
+    `${where}: expected ${name} to be an integer ≥ ${least} that divides ${rows}, the number of responses, got ${groupSize}`,
+  );
+}
+
 /** log π of each token of the responses as plain numbers, a row a response; 0 where `<eos>` is decreed. */
 export async function tokenLogProbsOf(policy: Policy, examples: Sample[]): Promise<Float64Array[]> {
-  const scores = tf.tidy(() => responseLogProbs(policy, examples).logProbs);
-  try {
-    return ofResponses(examples, (await scores.data()) as Float32Array);
-  } finally {
-    scores.dispose();
-  }
+  return ofResponses(examples, await numbersOf(() => responseLogProbs(policy, examples).logProbs));
 }
 
 /** log π(y | x) − log π_ref(y | x) of each response as it was drawn, [B]: k1, nats. */

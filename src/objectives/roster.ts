@@ -3,4 +3,11 @@
  * description is found by `methods.ts`.
  */
 export * from "./reward-maximisation/policy-gradient";
+export * from "./reward-maximisation/ppo";
+export * from "./reward-maximisation/best-of-n";
+export * from "./reward-maximisation/rloo";
+export * from "./reward-maximisation/grpo";
 export * from "./contrastive/dpo";
+export * from "./distribution-matching/dpg";
+export * from "./distribution-matching/f-dpg";
+export * from "./distribution-matching/brain";

@@ -7,20 +7,19 @@
  * Plain float64 numbers: weights are constants to every gradient, and the exponents overflow float32.
  */
 
+import { checkValue, positiveOrInfinite } from "../tensors/options";
+import { mean, sum } from "../tensors/statistics";
+
 /**
- * log P(y) = log ref(y) + r(y)/β for each sample: log pi*(y) up to the constant log Z. β > 0; Infinity gives log ref.
- * Both arguments hold one number a sample.
+ * log P(y) = log ref(y) + r(y)/β for each sample: log pi*(y) up to the constant log Z. β > 0, since at 0 the target is the
+ * set of best responses, without weights; Infinity gives log ref. Both arguments hold one number a sample.
  */
 export function logTargetUnnormalised(
   referenceLogProbs: ArrayLike<number>,
   rewards: ArrayLike<number>,
   beta: number,
 ): Float64Array {
-  if (!(beta > 0)) {
-    throw new RangeError(
-      `logTargetUnnormalised: expected beta > 0, got ${beta}; at 0 the target is the set of best responses, without weights`,
-    );
-  }
+  checkValue("logTargetUnnormalised", "beta", positiveOrInfinite, beta);
   checkSameLength("logTargetUnnormalised: rewards", rewards, referenceLogProbs);
   return Float64Array.from(referenceLogProbs, (logRef, i) => logRef + rewards[i] / beta);
 }
@@ -53,10 +52,10 @@ export function estimatePartition(logTarget: ArrayLike<number>, logProposal: Arr
     );
   }
   const scaled = logRatios.map((w) => Math.exp(w - maximum));
-  const mean = sumOf(scaled) / n;
-  const deviation = Math.sqrt(sumOf(scaled.map((w) => (w - mean) ** 2)) / (n - 1));
-  const logPartition = maximum + Math.log(mean);
-  const relativeStandardError = deviation / mean / Math.sqrt(n);
+  const centre = mean(scaled);
+  const deviation = Math.sqrt(sum(scaled.map((w) => (w - centre) ** 2)) / (n - 1));
+  const logPartition = maximum + Math.log(centre);
+  const relativeStandardError = deviation / centre / Math.sqrt(n);
   const partition = Math.exp(logPartition);
   return {
     logPartition,
@@ -80,7 +79,7 @@ export function selfNormalisedWeights(logTarget: ArrayLike<number>, logProposal:
     );
   }
   const weights = logRatios.map((w) => Math.exp(w - maximum));
-  const total = sumOf(weights);
+  const total = sum(weights);
   return weights.map((w) => w / total);
 }
 
@@ -89,7 +88,7 @@ export function selfNormalisedWeights(logTarget: ArrayLike<number>, logProposal:
  * holds all the weight. The scale of the weights does not matter.
  */
 export function effectiveSampleSize(weights: ArrayLike<number>): number {
-  return sumOf(weights) ** 2 / sumOf(Float64Array.from(weights, (w) => w * w));
+  return sum(weights) ** 2 / sum(Float64Array.from(weights, (w) => w * w));
 }
 
 /**
@@ -133,10 +132,4 @@ function checkSameLength(name: string, values: ArrayLike<number>, other: ArrayLi
 
 function maximumOf(values: Float64Array): number {
   return values.reduce((a, b) => Math.max(a, b), -Infinity);
-}
-
-function sumOf(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i];
-  return sum;
 }

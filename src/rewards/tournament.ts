@@ -9,6 +9,7 @@
  * is also what a ridge prefers. Without a ridge a maximum exists only under Ford's condition (Ford 1957): see
  * `fordCondition`.
  */
+import { solve } from "../tensors/linear-system";
 import { bradleyTerryProbability } from "./bradley-terry";
 
 /** wins[i][j]: how often i was preferred to j; n × n, not negative, the diagonal zero. Fractions are weights. */
@@ -111,12 +112,12 @@ export function tournamentCovariance(wins: Wins, scores: readonly number[]): num
   // With F·1 = 0: (F + 11ᵀ/n)⁻¹ = F⁺ + 11ᵀ/n.
   const regular = information.map((row) => row.map((value) => value + 1 / n));
   const columns = wins.map((_, j) =>
-    solve(
+    solved(
       regular,
       wins.map((_, i) => (i === j ? 1 : 0)),
     ),
   );
-  return columns.map((column) => column.map((value) => value - 1 / n));
+  return columns.map((column) => Array.from(column, (value) => value - 1 / n));
 }
 
 /**
@@ -177,7 +178,7 @@ export function fitTournament(wins: Wins, options: { ridge?: number; initial?: r
     const curvature = tournamentHessian(wins, current.scores, ridge).map((row) =>
       row.map((value) => -value + (ridge === 0 ? 1 / n : 0)),
     );
-    const step = solve(curvature, tournamentGradient(wins, current.scores, ridge));
+    const step = solved(curvature, tournamentGradient(wins, current.scores, ridge));
     const rounding = 1e-13 * Math.abs(current.logLikelihood);
     let size = 1;
     let next: FitStep;
@@ -310,25 +311,8 @@ function checkWins(wins: Wins, scores?: readonly number[]): void {
   }
 }
 
-/** Solves matrix·x = right by Gaussian elimination with row exchange. */
-function solve(matrix: readonly (readonly number[])[], right: readonly number[]): number[] {
-  const n = right.length;
-  const rows = matrix.map((row, i) => [...row, right[i]]);
-  for (let k = 0; k < n; k++) {
-    let pivot = k;
-    for (let i = k + 1; i < n; i++) if (Math.abs(rows[i][k]) > Math.abs(rows[pivot][k])) pivot = i;
-    [rows[k], rows[pivot]] = [rows[pivot], rows[k]];
-    if (rows[k][k] === 0) throw new RangeError("tournament: the information matrix is singular");
-    for (let i = k + 1; i < n; i++) {
-      const factor = rows[i][k] / rows[k][k];
-      for (let j = k; j <= n; j++) rows[i][j] -= factor * rows[k][j];
-    }
-  }
-  const x = new Array<number>(n).fill(0);
-  for (let i = n - 1; i >= 0; i--) {
-    let sum = rows[i][n];
-    for (let j = i + 1; j < n; j++) sum -= rows[i][j] * x[j];
-    x[i] = sum / rows[i][i];
-  }
+function solved(matrix: readonly (readonly number[])[], right: readonly number[]): Float64Array {
+  const x = solve(matrix, right);
+  if (!x) throw new RangeError("tournament: the information matrix is singular");
   return x;
 }

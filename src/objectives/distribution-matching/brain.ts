@@ -25,12 +25,17 @@
  * 3. The mean over prompts, the sum over a prompt's samples: one prompt's gradient does not grow with n.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, yesOrNo } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
-import { defaultSamplesPerPrompt } from "../rollouts";
+import { mean, sum } from "../../tensors/statistics";
+import { gradientCase, randomLogProbs, weighedSamples } from "../gradient-cases";
+import { method } from "../method";
+import { checkGroups } from "../rollouts";
 import { effectiveSampleSize, logDensities, selfNormalisedWeights } from "../target";
-import { trainOnTarget, type TargetOptions } from "../target-rollouts";
+import { spendOnMatching, targetOptions, trainOnTarget } from "../target-rollouts";
 
 export interface BrainBatch {
   /** log pi(y | x) of whole responses drawn from q', [B]: sums over tokens, `<eos>` included. What is differentiated. */
@@ -57,11 +62,7 @@ export function brainLoss(batch: BrainBatch): Loss {
   const { logProbs, samplesPerPrompt: n, baseline = true } = batch;
   checkShape("brainLoss: logProbs", logProbs, [null]);
   const [rows] = logProbs.shape;
-  if (!Number.isSafeInteger(n) || n < 1 || rows % n !== 0) {
-    throw new RangeError(
-      `brainLoss: expected samplesPerPrompt to be a positive integer that divides ${rows}, got ${n}`,
-    );
-  }
+  checkGroups("brainLoss", "samplesPerPrompt", n, rows, 1);
   const logTarget = logDensities("brainLoss: logTarget", batch.logTarget, rows, "zero allowed");
   const logProposal = logDensities("brainLoss: logProposal", batch.logProposal, rows);
   const prompts = rows / n;
@@ -84,35 +85,61 @@ export function brainLoss(batch: BrainBatch): Loss {
             .mean<tf.Scalar>()
             .neg(),
       metrics: {
-        klSelfNormalised: crossEntropy.add<tf.Scalar>(negativeEntropy.reduce((a, b) => a + b, 0) / prompts),
-        effectiveSampleSizeOfTarget: tf.scalar(
-          shares.reduce((sum, share) => sum + effectiveSampleSize(share), 0) / prompts,
-        ),
+        klSelfNormalised: crossEntropy.add<tf.Scalar>(sum(negativeEntropy) / prompts),
+        effectiveSampleSizeOfTarget: tf.scalar(mean(shares.map(effectiveSampleSize))),
         effectiveSampleSizeOfPolicy: logBeta.mul(2).exp().sum(1).reciprocal().mean<tf.Scalar>(),
       },
     };
   });
 }
 
-export interface BrainOptions extends TargetOptions {
+export const brainOptions = targetOptions.extend({
   /** See `BrainBatch`. Default true. */
-  baseline?: boolean;
-}
+  baseline: yesOrNo.default(true),
+});
+export type BrainOptions = z.input<typeof brainOptions>;
 
 /**
  * BRAIn on rollouts; `stepsPerBatch` is how long a proposal q' is kept. Metrics of a record: those of `trainOnTarget` and
  * `brainLoss`.
  */
 export function trainBrain(options: BrainOptions): AsyncGenerator<TrainingRecord> {
-  const { samplesPerPrompt = defaultSamplesPerPrompt, baseline = true } = options;
+  const checked = checkOptions("trainBrain", brainOptions, options);
+  const { samplesPerPrompt, baseline } = checked;
   return trainOnTarget(
-    "trainBrain",
     {
       name: "BRAIn",
-      settings: { baseline },
       loss: (logProbs, { logTarget, logProposal }) =>
         brainLoss({ logProbs, logTarget, logProposal, samplesPerPrompt, baseline }),
     },
-    options,
+    checked,
   );
 }
+
+export const brain = method({
+  name: "brain",
+  label: "BRAIn",
+  branch: "distribution-matching",
+  published: "2024-02",
+  data: "online",
+  look: { colour: "#B04A8C", symbol: "hexagram", dash: "dashdot" },
+  feedback: "reward",
+  options: brainOptions,
+  stream: "brain",
+  spend: spendOnMatching,
+  compared: { learningRate: 3e-4 },
+  loss: brainLoss,
+  gradientCases: (rng) =>
+    [true, false].map((baseline) =>
+      gradientCase({
+        about: `off-policy, ${baseline ? "with" : "without"} baseline`,
+        inputs: { logProbs: randomLogProbs(rng, 6) },
+        fixed: [],
+        evaluate({ logProbs }) {
+          const { logTarget, logProposal } = weighedSamples;
+          return brainLoss({ logProbs, logTarget, logProposal, samplesPerPrompt: 3, baseline }).loss;
+        },
+      }),
+    ),
+  train: (task, settings, run) => trainBrain({ ...task, ...settings, ...run }),
+});

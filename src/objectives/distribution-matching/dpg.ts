@@ -25,12 +25,16 @@
  *    and there is none.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, yesOrNo } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
 import { stopGradient } from "../../tensors/stop-gradient";
+import { gradientCase, randomLogProbs, weighedSamples } from "../gradient-cases";
+import { method } from "../method";
 import { logDensities } from "../target";
-import { logPartitions, trainOnTarget, type TargetOptions } from "../target-rollouts";
+import { logPartitions, partitionOption, spendOnMatching, targetOptions, trainOnTarget } from "../target-rollouts";
 
 export interface DpgBatch {
   /** log pi(y | x) of whole responses drawn from q, [B]: sums over tokens, `<eos>` included. What is differentiated. */
@@ -79,26 +83,49 @@ export function dpgLoss({ logProbs, logTarget, logProposal, logPartition, baseli
   });
 }
 
-export interface DpgOptions extends TargetOptions {
+export const dpgOptions = targetOptions.extend(partitionOption).extend({
   /** See `DpgBatch`. Default true. */
-  baseline?: boolean;
-  /** log Z of a prompt, where it is known. Default: estimated from the prompt's samples of the step. */
-  logPartition?: (prompt: number[]) => number;
-}
+  baseline: yesOrNo.default(true),
+});
+export type DpgOptions = z.input<typeof dpgOptions>;
 
 /** DPG on rollouts; metrics of a record: those of `trainOnTarget` and `dpgLoss`. */
 export function trainDpg(options: DpgOptions): AsyncGenerator<TrainingRecord> {
-  const { baseline = true, logPartition: known } = options;
+  const checked = checkOptions("trainDpg", dpgOptions, options);
+  const { baseline, logPartition: known } = checked;
   return trainOnTarget(
-    "trainDpg",
     {
       name: "DPG",
-      settings: { baseline, partition: known ? "known" : "estimated" },
       loss(logProbs, rollout) {
         const { logTarget, logProposal } = rollout;
         return dpgLoss({ logProbs, logTarget, logProposal, logPartition: logPartitions(rollout, known), baseline });
       },
     },
-    options,
+    { ...checked, partition: known ? "known" : "estimated" },
   );
 }
+
+export const dpg = method({
+  name: "dpg",
+  label: "DPG",
+  branch: "distribution-matching",
+  published: "2019-12",
+  data: "online",
+  look: { colour: "#6A51A3", symbol: "pentagon", dash: "dash" },
+  feedback: "reward",
+  options: dpgOptions,
+  stream: "dpg",
+  spend: spendOnMatching,
+  compared: { learningRate: 3e-4 },
+  loss: dpgLoss,
+  gradientCases: (rng) =>
+    [true, false].map((baseline) =>
+      gradientCase({
+        about: `off-policy, ${baseline ? "with" : "without"} baseline`,
+        inputs: { logProbs: randomLogProbs(rng, 6) },
+        fixed: [],
+        evaluate: ({ logProbs }) => dpgLoss({ logProbs, ...weighedSamples, baseline }).loss,
+      }),
+    ),
+  train: (task, settings, run) => trainDpg({ ...task, ...settings, ...run }),
+});

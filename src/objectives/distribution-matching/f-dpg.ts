@@ -22,13 +22,17 @@
  *    steps, nor the step's mean with the sample itself in it.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, oneOf } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
 import { stopGradient } from "../../tensors/stop-gradient";
-import { defaultSamplesPerPrompt } from "../rollouts";
+import { gradientCase, randomLogProbs, weighedSamples } from "../gradient-cases";
+import { method } from "../method";
+import { checkGroups } from "../rollouts";
 import { logDensities } from "../target";
-import { logPartitions, trainOnTarget, type TargetOptions } from "../target-rollouts";
+import { logPartitions, partitionOption, spendOnMatching, targetOptions, trainOnTarget } from "../target-rollouts";
 
 /** What a divergence is computed from at samples of q, each [B]: p/q, pi/q and log t = log pi − log p. */
 interface Terms {
@@ -74,14 +78,15 @@ const divergences = {
 } satisfies Record<string, Divergence>;
 
 export type DivergenceName = keyof typeof divergences;
-export const divergenceNames = Object.keys(divergences) as DivergenceName[];
+export const divergenceNames = Object.keys(divergences) as [DivergenceName, ...DivergenceName[]];
+const divergenceOption = oneOf(divergenceNames);
 
 /**
  * What is taken off f': nothing; "atTarget", f'(1), which leaves no variance at pi = p (for the forward KL: GDC++); or
  * "leaveOneOut", the mean of (pi/q)·f' over the prompt's other samples.
  */
-export type FDpgBaseline = "none" | "atTarget" | "leaveOneOut";
-const baselines: readonly FDpgBaseline[] = ["none", "atTarget", "leaveOneOut"];
+const baselineOption = oneOf(["none", "atTarget", "leaveOneOut"]);
+export type FDpgBaseline = z.infer<typeof baselineOption>;
 
 export interface FDpgBatch {
   /** log pi(y | x) of whole responses drawn from q, [B]: sums over tokens, `<eos>` included. What is differentiated. */
@@ -110,7 +115,8 @@ export function fDpgLoss(batch: FDpgBatch): Loss {
   const { logProbs, logTarget, logProposal, logPartition, divergence, baseline = "leaveOneOut" } = batch;
   checkShape("fDpgLoss: logProbs", logProbs, [null]);
   const [rows] = logProbs.shape;
-  checkFDpg("fDpgLoss", divergence, baseline);
+  checkValue("fDpgLoss", "divergence", divergenceOption, divergence);
+  checkValue("fDpgLoss", "baseline", baselineOption, baseline);
   const logZ = logDensities("fDpgLoss: logPartition", logPartition, rows);
   const logDensity = logDensities("fDpgLoss: logTarget", logTarget, rows).map((l, i) => l - logZ[i]); // log p
   const logQ = logDensities("fDpgLoss: logProposal", logProposal, rows);
@@ -142,49 +148,34 @@ export function fDpgLoss(batch: FDpgBatch): Loss {
   });
 }
 
-export interface FDpgOptions extends TargetOptions {
-  divergence: DivergenceName;
+export const fDpgOptions = targetOptions.extend(partitionOption).extend({
+  divergence: divergenceOption,
   /** Default "leaveOneOut". */
-  baseline?: FDpgBaseline;
-  /** log Z of a prompt, where it is known. Default: estimated from the prompt's samples of the step. */
-  logPartition?: (prompt: number[]) => number;
-}
+  baseline: baselineOption.default("leaveOneOut"),
+});
+export type FDpgOptions = z.input<typeof fDpgOptions>;
 
 /** f-DPG on rollouts; metrics of a record: those of `trainOnTarget` and `fDpgLoss`. */
 export function trainFDpg(options: FDpgOptions): AsyncGenerator<TrainingRecord> {
-  const { divergence, baseline = "leaveOneOut", logPartition: known } = options;
-  const { samplesPerPrompt = defaultSamplesPerPrompt } = options;
-  checkFDpg("trainFDpg", divergence, baseline);
+  const checked = checkOptions("trainFDpg", fDpgOptions, options);
+  const { divergence, baseline, samplesPerPrompt, logPartition: known } = checked;
   return trainOnTarget(
-    "trainFDpg",
     {
       name: "f-DPG",
-      settings: { divergence, baseline, partition: known ? "known" : "estimated" },
       loss(logProbs, rollout) {
         const { logTarget, logProposal } = rollout;
         const logPartition = logPartitions(rollout, known);
         return fDpgLoss({ logProbs, logTarget, logProposal, logPartition, divergence, baseline, samplesPerPrompt });
       },
     },
-    options,
+    { ...checked, partition: known ? "known" : "estimated" },
   );
-}
-
-function checkFDpg(where: string, divergence: string, baseline: string): void {
-  if (!(divergenceNames as string[]).includes(divergence)) {
-    throw new RangeError(`${where}: expected a divergence of ${divergenceNames.join(", ")}, got "${divergence}"`);
-  }
-  if (!(baselines as string[]).includes(baseline)) {
-    throw new RangeError(`${where}: expected a baseline of ${baselines.join(", ")}, got "${baseline}"`);
-  }
 }
 
 /** [B] → [B]: for each value the mean of the others of its group of n ≥ 2. */
 function meanOfOthers(values: tf.Tensor, n: number): tf.Tensor {
   const rows = values.size;
-  if (!Number.isSafeInteger(n) || n < 2 || rows % n !== 0) {
-    throw new RangeError(`fDpgLoss: expected samplesPerPrompt to be at least 2 and to divide ${rows}, got ${n}`);
-  }
+  checkGroups("fDpgLoss", "samplesPerPrompt", n, rows);
   const groups = values.reshape([rows / n, n]);
   return groups
     .sum(1, true)
@@ -192,3 +183,32 @@ function meanOfOthers(values: tf.Tensor, n: number): tf.Tensor {
     .div(n - 1)
     .reshape([rows]);
 }
+
+export const fDpg = method({
+  name: "fDpg",
+  label: "f-DPG",
+  branch: "distribution-matching",
+  published: "2023-02",
+  data: "online",
+  look: { colour: "#2B1B6B", symbol: "octagon", dash: "dot" },
+  feedback: "reward",
+  options: fDpgOptions,
+  stream: "f-dpg",
+  spend: (budget) => ({ ...spendOnMatching(budget), divergence: "jensenShannon" as const }),
+  compared:
+    "It is a family of methods: its forward KL is DPG's gradient and its reverse KL the policy gradient's, which are compared.",
+  loss: fDpgLoss,
+  gradientCases: (rng) =>
+    divergenceNames.flatMap((divergence) =>
+      baselineOption.options.map((baseline) =>
+        gradientCase({
+          about: `${divergence}, baseline ${baseline}`,
+          inputs: { logProbs: randomLogProbs(rng, 6) },
+          fixed: [],
+          evaluate: ({ logProbs }) =>
+            fDpgLoss({ logProbs, ...weighedSamples, divergence, baseline, samplesPerPrompt: 3 }).loss,
+        }),
+      ),
+    ),
+  train: (task, settings, run) => trainFDpg({ ...task, ...settings, ...run }),
+});

@@ -8,6 +8,8 @@
  *
  * pi* of the reward λ·φ at β = 1, so what matches pi* (DPG, f-DPG, BRAIn) matches it too. λ is found before any training.
  */
+import { solve } from "../../tensors/linear-system";
+import { checkValue, positive } from "../../tensors/options";
 import { effectiveSampleSize, selfNormalisedWeights } from "../target";
 
 export interface FitLambdaOptions {
@@ -54,7 +56,7 @@ export function fitLambda({ features, moments, logWeights, tolerance = 1e-10 }: 
       `fitLambda: expected ${K} features an outcome, got ${features[odd].length} for outcome ${odd}`,
     );
   }
-  if (!(tolerance > 0)) throw new RangeError(`fitLambda: expected a positive tolerance, got ${tolerance}`);
+  checkValue("fitLambda", "tolerance", positive, tolerance);
   const none = new Float64Array(N);
   const tilted = (lambda: Float64Array): Float64Array =>
     Float64Array.from(logWeights, (w, i) => w + dot(lambda, features[i]));
@@ -73,6 +75,7 @@ export function fitLambda({ features, moments, logWeights, tolerance = 1e-10 }: 
       return { lambda, moments: mean, covariance, effectiveSampleSize: effectiveSampleSize(weights) };
     }
     const direction = solve(covariance, gap);
+    if (!direction) break;
     const slope = dot(gap, direction); // how fast the dual falls along it
     if (!(slope > 0 && slope < Infinity)) break;
     const [from, start] = [dual(lambda), lambda];
@@ -86,27 +89,6 @@ export function fitLambda({ features, moments, logWeights, tolerance = 1e-10 }: 
     `fitLambda: no λ gives the moments [${Array.from(moments)}]; reached λ = [${lambda}]. They must lie inside what these ` +
       `${N} outcomes allow, and no feature may be a combination of the others`,
   );
-}
-
-/** x with matrix·x = right, by Gaussian elimination with pivoting; not finite where the matrix is singular. */
-function solve(matrix: readonly Float64Array[], right: Float64Array): Float64Array {
-  const K = right.length;
-  const rows = matrix.map((row, k) => [...row, right[k]]);
-  for (let k = 0; k < K; k++) {
-    const pivot = rows
-      .slice(k)
-      .reduce((best, row, i) => (Math.abs(row[k]) > Math.abs(rows[best][k]) ? k + i : best), k);
-    [rows[k], rows[pivot]] = [rows[pivot], rows[k]];
-    for (let i = k + 1; i < K; i++) {
-      const factor = rows[i][k] / rows[k][k];
-      for (let j = k; j <= K; j++) rows[i][j] -= factor * rows[k][j];
-    }
-  }
-  const x = new Float64Array(K);
-  for (let k = K - 1; k >= 0; k--) {
-    x[k] = (rows[k][K] - x.reduce((sum, value, j) => sum + (j > k ? rows[k][j] * value : 0), 0)) / rows[k][k];
-  }
-  return x;
 }
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {

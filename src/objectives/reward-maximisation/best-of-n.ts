@@ -3,19 +3,19 @@
  * sampling, without any training; also called rejection sampling). The policy it amounts to, exactly, is `bestOfN` in
  * evaluation/exact.
  */
+import * as tf from "@tensorflow/tfjs";
+import { z } from "zod";
 import { sample, type Sample } from "../../models/generation";
-import { scoringTensors, type Policy } from "../../models/policy";
-import {
-  checkWholeNumber,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../../models/training";
-import { rewardsOf, type Reward } from "../../rewards/reward";
+import { scoringTensors } from "../../models/policy";
+import { paddedTokens, train, trainingOptions, type TrainingRecord } from "../../models/training";
+import { rewardsOf } from "../../rewards/reward";
+import { checkOptions, wholeNumber } from "../../tensors/options";
 import type { Random } from "../../tensors/random";
+import { mean, sum } from "../../tensors/statistics";
+import { gradientCase, randomVector, responseMask } from "../gradient-cases";
 import { nextTokenLoss } from "../maximum-likelihood";
-import { checkReference, measureRollout } from "../rollouts";
+import { method } from "../method";
+import { checkReference, measureSamples, rolloutOptions } from "../rollouts";
 
 /**
  * The expected value of the best of n, for every n from 1 to N, from N samples of one prompt: entry n − 1 is the mean,
@@ -46,10 +46,8 @@ export function expectedBestOfN(rewards: ArrayLike<number>, values: ArrayLike<nu
   // Ties stand together; each takes their mean value, so that their places do not matter.
   const ordered = new Float64Array(N);
   for (let first = 0, end = 0; first < N; first = end) {
-    let sum = 0;
-    for (end = first; end < N && rewards[ascending[end]] === rewards[ascending[first]]; end++)
-      sum += values[ascending[end]];
-    ordered.fill(sum / (end - first), first, end);
+    for (end = first; end < N && rewards[ascending[end]] === rewards[ascending[first]];) end++;
+    ordered.fill(mean(ascending.slice(first, end).map((i) => values[i])), first, end);
   }
   return Float64Array.from({ length: N }, (_, index) => {
     const n = index + 1;
@@ -71,13 +69,15 @@ export function pickBest(rewards: ArrayLike<number>, rng: Random): number {
   return rng.choose([...values.keys()].filter((i) => values[i] === highest));
 }
 
-export interface BestOfNOptions {
+/** How to draw the best of n. */
+export const bestOfNOptions = z.strictObject({
   /** Whose responses are drawn; not trained. */
-  source: Policy;
-  reward: Reward;
+  source: rolloutOptions.shape.reference,
+  reward: rolloutOptions.shape.reward,
   /** Responses drawn to each prompt, of which one is kept. */
-  n: number;
-}
+  n: wholeNumber(1),
+});
+export type BestOfNOptions = z.input<typeof bestOfNOptions>;
 
 /** A response that was the best of its n. */
 export interface BestSample extends Sample {
@@ -89,12 +89,8 @@ export interface BestSample extends Sample {
 }
 
 /** The best of n responses to each prompt, in order; ties are decided at random. */
-export async function sampleBestOfN(
-  { source, reward, n }: BestOfNOptions,
-  prompts: number[][],
-  rng: Random,
-): Promise<BestSample[]> {
-  checkWholeNumber("sampleBestOfN", "n", n, 1);
+export async function sampleBestOfN(options: BestOfNOptions, prompts: number[][], rng: Random): Promise<BestSample[]> {
+  const { source, reward, n } = checkOptions("sampleBestOfN", bestOfNOptions, options);
   const repeated = prompts.flatMap((prompt) => new Array<number[]>(n).fill(prompt));
   const samples = await sample(source, repeated, { rng: rng.child("samples") });
   const rewards = await rewardsOf(reward, samples);
@@ -104,22 +100,21 @@ export async function sampleBestOfN(
     return {
       ...samples[i * n + best],
       reward: group[best],
-      meanReward: group.reduce((sum, one) => sum + one, 0) / n,
-      sampledTokens: samples.slice(i * n, (i + 1) * n).reduce((sum, { response }) => sum + response.length, 0),
+      meanReward: mean(group),
+      sampledTokens: sum(samples.slice(i * n, (i + 1) * n).map(({ response }) => response.length)),
     };
   });
 }
 
-export interface BestOfNDistillationOptions extends BestOfNOptions, TrainingOptions {
+export const bestOfNDistillationOptions = trainingOptions.extend(bestOfNOptions.shape).extend({
   /** Trained in place, to give at once what `source` gives at the best of n. */
-  policy: Policy;
-  /** Token ids of the prompts to draw from. */
-  prompts: number[][];
-  /** Prompts drawn together. Default 8. */
-  promptsPerStep?: number;
+  policy: rolloutOptions.shape.policy,
+  prompts: rolloutOptions.shape.prompts,
+  promptsPerStep: rolloutOptions.shape.promptsPerStep,
   /** More numbers to report about the responses kept, e.g. their gold reward. */
-  measure?: (samples: Sample[]) => Record<string, number>;
-}
+  measure: rolloutOptions.shape.measure,
+});
+export type BestOfNDistillationOptions = z.input<typeof bestOfNDistillationOptions>;
 
 /**
  * Best-of-n distillation: maximum likelihood (SFT) on responses that were the best of n draws of `source`, fresh ones each
@@ -130,39 +125,67 @@ export interface BestOfNDistillationOptions extends BestOfNOptions, TrainingOpti
  * vBoN (Amini et al. 2024) minimise other divergences to the same pi_n, from samples of the policy. The loss is a mean over
  * tokens, as in SFT.
  *
- * Metrics of a record: `nextTokenLoss`'s; of the responses kept, `reward` = mean, and what `measureRollout` reports;
+ * Metrics of a record: `nextTokenLoss`'s; of the responses kept, `reward` = mean, and what `measureSamples` reports;
  * `rewardOfSource` and `sampledTokens` = mean reward and tokens, <eos> included, of all that were drawn.
  */
 export function distilBestOfN(options: BestOfNDistillationOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, source, prompts, n, promptsPerStep = 8 } = options;
-  checkWholeNumber("distilBestOfN", "n", n, 1);
-  checkWholeNumber("distilBestOfN", "promptsPerStep", promptsPerStep, 1);
-  if (prompts.length === 0) throw new RangeError("distilBestOfN: expected at least one prompt, got none");
+  const checked = checkOptions("distilBestOfN", bestOfNDistillationOptions, options);
+  const { policy, source, reward, n, prompts, promptsPerStep, measure } = checked;
   checkReference("distilBestOfN", policy, source);
-  return train<BestSample[]>(
+  return train<{ kept: BestSample[]; metrics: Record<string, number> }>(
     {
       name: "best-of-n distillation",
       parameters: policy.gpt.parameters,
-      settings: { prompts: prompts.length, promptsPerStep, n },
-      batch(_step, rng) {
+      async batch(_step, rng) {
         const drawn = rng.child("prompts");
         const chosen = Array.from({ length: promptsPerStep }, () => drawn.choose(prompts));
-        return sampleBestOfN(options, chosen, rng);
+        const kept = await sampleBestOfN({ source, reward, n }, chosen, rng);
+        const metrics = {
+          reward: mean(kept.map((one) => one.reward)),
+          rewardOfSource: mean(kept.map(({ meanReward }) => meanReward)),
+          sampledTokens: sum(kept.map(({ sampledTokens }) => sampledTokens)),
+          ...measureSamples(kept, policy, measure),
+        };
+        return { kept, metrics };
       },
-      loss(kept) {
+      loss({ kept }) {
         const { inputs, targets, mask } = scoringTensors(policy, kept);
         return nextTokenLoss(policy.logits(inputs), targets, mask);
       },
-      measure: (kept) => ({
-        tokens: paddedTokens(kept),
-        metrics: {
-          reward: kept.reduce((sum, { reward }) => sum + reward, 0) / kept.length,
-          rewardOfSource: kept.reduce((sum, { meanReward }) => sum + meanReward, 0) / kept.length,
-          sampledTokens: kept.reduce((sum, { sampledTokens }) => sum + sampledTokens, 0),
-          ...measureRollout({ samples: kept }, options),
-        },
-      }),
+      measure: ({ kept, metrics }) => ({ tokens: paddedTokens(kept), metrics }),
     },
-    options,
+    checked,
   );
 }
+
+export const bestOfN = method({
+  name: "bestOfN",
+  label: "best-of-n",
+  branch: "reward-maximisation",
+  published: "2020-09",
+  data: "at inference",
+  look: { colour: "#665C00", symbol: "x", dash: "dot" },
+  feedback: "reward",
+  options: bestOfNDistillationOptions,
+  stream: "best of n",
+  spend: ({ online, offline }) => ({
+    n: 4,
+    promptsPerStep: online.promptsPerStep,
+    steps: Math.ceil(offline.steps / 2),
+    learningRate: 5e-4,
+  }),
+  compared: {}, // as it is at inference, where n is all that there is to set
+  loss: nextTokenLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "masked tokens",
+      inputs: { logits: randomVector(rng, 4 * 5 * 3).reshape<tf.Tensor3D>([4, 5, 3]) },
+      fixed: [],
+      evaluate({ logits }) {
+        const targets = tf.tensor2d([0, 1, 2, 0, 0, 2, 2, 1, 0, 1, 1, 0, 0, 2, 2, 0, 0, 2, 1, 1], [4, 5], "int32");
+        return nextTokenLoss(logits, targets, responseMask()).loss;
+      },
+    }),
+  ],
+  train: ({ reference, ...task }, settings, run) => distilBestOfN({ ...task, source: reference, ...settings, ...run }),
+});

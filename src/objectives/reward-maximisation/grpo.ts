@@ -25,38 +25,36 @@
  * A group whose rewards are all equal has advantage 0 and teaches nothing but the KL.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import { responseLogProbs } from "../../models/policy";
-import {
-  checkWholeNumber,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../../models/training";
+import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, notNegative, oneOf, positiveOrInfinite, wholeNumber } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
+import { mean, standardDeviation, sum } from "../../tensors/statistics";
 import { stopGradient } from "../../tensors/stop-gradient";
-import { checkClip, clippedSurrogate } from "../clipped-surrogate";
+import { clippedSurrogate } from "../clipped-surrogate";
+import { gradientCase, randomMovedLogProbs, randomTokenLogProbs, randomVector, responseMask } from "../gradient-cases";
 import { klPolicyToReferenceEstimate, sumOverResponse } from "../kl";
-import { klShapedReturns } from "./policy-gradient";
+import { method } from "../method";
+import { drawnReturns } from "../returns";
 import {
-  checkBeta,
-  checkRolloutOptions,
+  checkGroups,
+  checkReference,
+  drawnLogProbs,
   drawRollout,
-  measureRollout,
-  rolloutMetrics,
-  rolloutSettings,
+  rewardTrainingOptions,
   type Rollout,
-  type RolloutOptions,
 } from "../rollouts";
 import { onTokens } from "../token-layout";
 
-export const groupDeviations = ["none", "population", "sample"] as const;
-export type GroupDeviation = (typeof groupDeviations)[number];
-export const lengthNormalisations = ["response", "tokens", "constant"] as const;
-export type LengthNormalisation = (typeof lengthNormalisations)[number];
-export const grpoKls = ["k3", "corrected k3", "reward"] as const;
-export type GrpoKl = (typeof grpoKls)[number];
+const groupDeviation = oneOf(["none", "population", "sample"]);
+export type GroupDeviation = z.infer<typeof groupDeviation>;
+const lengthNormalisation = oneOf(["response", "tokens", "constant"]);
+export type LengthNormalisation = z.infer<typeof lengthNormalisation>;
+const klInLoss = oneOf(["k3", "corrected k3"]);
+const grpoKl = oneOf(["k3", "corrected k3", "reward"]);
+export type GrpoKl = z.infer<typeof grpoKl>;
 
 /** Added to the deviation of a group. */
 const epsilon = 1e-4;
@@ -70,22 +68,18 @@ export function groupAdvantages(
   groupSize: number,
   deviation: GroupDeviation,
 ): Float64Array {
-  if (!Number.isSafeInteger(groupSize) || groupSize < 2 || rewards.length % groupSize !== 0) {
-    throw new RangeError(
-      `groupAdvantages: expected groupSize to be at least 2 and to divide the ${rewards.length} rewards, got ${groupSize}`,
-    );
-  }
-  checkChoice("groupAdvantages", "deviation", deviation, groupDeviations);
+  checkGroups("groupAdvantages", "groupSize", groupSize, rewards.length);
+  checkValue("groupAdvantages", "deviation", groupDeviation, deviation);
   return Float64Array.from(rewards, (reward, i) => {
     const start = i - (i % groupSize);
     const group = Array.from({ length: groupSize }, (_, j) => rewards[start + j]);
     // Equal rewards have a mean that rounding may move off them; divided by the small number, that would be an advantage.
     if (group.every((other) => other === reward)) return 0;
-    const mean = group.reduce((sum, r) => sum + r, 0) / groupSize;
-    if (deviation === "none") return reward - mean;
-    const squares = group.reduce((sum, r) => sum + (r - mean) ** 2, 0);
+    const centre = mean(group);
+    if (deviation === "none") return reward - centre;
+    const squares = sum(group.map((r) => (r - centre) ** 2));
     const divisor = deviation === "sample" ? groupSize - 1 : groupSize;
-    return (reward - mean) / (Math.sqrt(squares / divisor) + epsilon);
+    return (reward - centre) / (Math.sqrt(squares / divisor) + epsilon);
   });
 }
 
@@ -125,9 +119,9 @@ export function grpoLoss(batch: GrpoBatch): Loss {
   checkShape("grpoLoss: logProbs", logProbs, [null, null]);
   checkShape("grpoLoss: mask", mask, logProbs.shape);
   checkShape("grpoLoss: advantages", advantages, [rows]);
-  checkBeta("grpoLoss", beta);
-  checkChoice("grpoLoss", "kl", kl, grpoKls.slice(0, 2));
-  checkChoice("grpoLoss", "length", length, lengthNormalisations);
+  checkValue("grpoLoss", "beta", notNegative, beta);
+  checkValue("grpoLoss", "kl", klInLoss, kl);
+  checkValue("grpoLoss", "length", lengthNormalisation, length);
   return tf.tidy(() => {
     const ofToken = advantages.reshape([rows, 1]).tile([1, columns]) as tf.Tensor2D;
     const { surrogate, metrics } = clippedSurrogate({ logProbs, oldLogProbs, advantages: ofToken, mask, clip });
@@ -148,21 +142,20 @@ export function grpoLoss(batch: GrpoBatch): Loss {
   });
 }
 
-/** At least two samples a prompt: its group. */
-export interface GrpoOptions extends RolloutOptions, TrainingOptions {
-  /** Price of a nat of KL, in units of reward, or of what rewards are divided by. */
-  beta: number;
+/** At least two samples a prompt: its group. The price of a nat is in units of reward, or of what rewards are divided by. */
+export const grpoOptions = rewardTrainingOptions.extend({
   /** Gradient steps on each batch. Default 2. */
-  iterations?: number;
+  stepsPerBatch: wholeNumber(1).default(2),
   /** ε. Default 0.2. */
-  clip?: number;
+  clip: positiveOrInfinite.default(0.2),
   /** Default "sample". */
-  deviation?: GroupDeviation;
+  deviation: groupDeviation.default("sample"),
   /** Default "response". */
-  length?: LengthNormalisation;
+  length: lengthNormalisation.default("response"),
   /** Default "k3". */
-  kl?: GrpoKl;
-}
+  kl: grpoKl.default("k3"),
+});
+export type GrpoOptions = z.input<typeof grpoOptions>;
 
 interface GrpoRollout extends Rollout {
   /** A of each response, [B]. */
@@ -170,96 +163,89 @@ interface GrpoRollout extends Rollout {
 }
 
 /**
- * GRPO, as published by default. Each batch serves for `iterations` gradient steps; `steps` counts these.
+ * GRPO, as published by default. Each batch serves for `stepsPerBatch` gradient steps; `steps` counts these.
  *
- * Metrics of a record: those of `grpoLoss` before the step; those of `rolloutMetrics` and `measureRollout` of the batch and
- * the policy that drew it; `advantageStandardDeviation`; `equalGroups` = share of groups whose rewards are all equal, from which
+ * Metrics of a record: those of `grpoLoss` before the step; of the batch and the policy that drew it, those of
+ * `drawRollout`, `advantageStandardDeviation`, and `equalGroups` = share of groups whose rewards are all equal, from which
  * nothing is learned.
  */
 export function trainGrpo(options: GrpoOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, beta, iterations = 2, clip = 0.2, deviation = "sample", length = "response", kl = "k3" } = options;
-  checkRolloutOptions("trainGrpo", options, 2);
-  checkBeta("trainGrpo", beta);
-  checkWholeNumber("trainGrpo", "iterations", iterations, 1);
-  checkClip("trainGrpo", "clip", clip);
-  checkChoice("trainGrpo", "deviation", deviation, groupDeviations);
-  checkChoice("trainGrpo", "length", length, lengthNormalisations);
-  checkChoice("trainGrpo", "kl", kl, grpoKls);
-  const { samplesPerPrompt } = rolloutSettings(options);
+  const checked = checkOptions("trainGrpo", grpoOptions, options);
+  const { policy, reference, beta, samplesPerPrompt, stepsPerBatch, clip, deviation, length, kl } = checked;
+  checkReference("trainGrpo", policy, reference);
   const longest = policy.responseLimit - 1; // the last <eos> is not chosen
   return train<GrpoRollout>(
     {
       name: "GRPO",
       parameters: policy.gpt.parameters,
-      settings: { ...rolloutSettings(options), beta, iterations, clip: String(clip), deviation, length, kl },
-      stepsPerBatch: iterations,
+      stepsPerBatch,
       async batch(_step, rng) {
-        const rollout = await drawRollout(options, rng);
-        const compared = kl === "reward" ? await returnsOf(rollout, beta) : rollout.rewards;
-        return { ...rollout, advantages: groupAdvantages(compared, samplesPerPrompt, deviation) };
+        const rollout = await drawRollout(checked, rng);
+        const compared = kl === "reward" ? await drawnReturns(rollout, beta) : rollout.rewards;
+        const advantages = groupAdvantages(compared, samplesPerPrompt, deviation);
+        const metrics = {
+          ...rollout.metrics,
+          advantageStandardDeviation: standardDeviation(advantages),
+          equalGroups: shareOfEqualGroups(rollout.rewards, samplesPerPrompt),
+        };
+        return { ...rollout, advantages, metrics };
       },
-      loss({ samples, rewards, referenceLogProbs: references, advantages: fixed }) {
+      loss(rollout) {
+        const { samples, referenceLogProbs, advantages } = rollout;
         const { logProbs, mask } = responseLogProbs(policy, samples);
-        const rewardOfEach = tf.tensor1d(Float32Array.from(rewards));
-        const referenceLogProbs = tf.tensor2d(references, logProbs.shape);
-        const oldLogProbs = onTokens(
-          samples,
-          samples.map((sample) => sample.logProbs),
-        );
-        const advantages = tf.tensor1d(Float32Array.from(fixed));
-        const { loss, metrics } = grpoLoss({
+        return grpoLoss({
           logProbs,
-          oldLogProbs,
-          referenceLogProbs,
+          oldLogProbs: onTokens(samples, drawnLogProbs(rollout)),
+          referenceLogProbs: onTokens(samples, referenceLogProbs),
           mask,
-          advantages,
+          advantages: tf.tensor1d(Float32Array.from(advantages)),
           clip,
           length,
           longest,
           ...(kl === "reward" ? { beta: 0, kl: "k3" } : { beta, kl }),
         });
-        const isEqual = Array.from({ length: samples.length / samplesPerPrompt }, (_, group) => {
-          const of = rewards.subarray(group * samplesPerPrompt, (group + 1) * samplesPerPrompt);
-          return of.every((reward) => reward === of[0]) ? 1 : 0;
-        });
-        return {
-          loss,
-          metrics: {
-            ...rolloutMetrics(rewardOfEach, oldLogProbs, referenceLogProbs, mask),
-            ...metrics,
-            advantageStandardDeviation: tf.moments(advantages).variance.sqrt().asScalar(),
-            equalGroups: tf.tensor1d(isEqual).mean(),
-          },
-        };
       },
-      measure: (rollout) => ({ tokens: paddedTokens(rollout.samples), metrics: measureRollout(rollout, options) }),
+      measure: ({ samples, metrics }) => ({ tokens: paddedTokens(samples), metrics }),
     },
-    options,
+    checked,
   );
 }
 
-/** r − β·Σ_t k1 of each response, by the log-probabilities it was drawn with. */
-async function returnsOf({ samples, rewards, referenceLogProbs }: Rollout, beta: number): Promise<Float32Array> {
-  const returns = tf.tidy(() => {
-    const logProbs = onTokens(
-      samples,
-      samples.map((sample) => sample.logProbs),
-    );
-    return klShapedReturns({
-      rewards: tf.tensor1d(Float32Array.from(rewards)),
-      logProbs,
-      referenceLogProbs: tf.tensor2d(referenceLogProbs, logProbs.shape),
-      mask: tf.onesLike(logProbs), // both are 0 outside the chosen tokens
-      beta,
-      estimator: "k1",
-    });
-  });
-  const values = (await returns.data()) as Float32Array;
-  returns.dispose();
-  return values;
+function shareOfEqualGroups(rewards: Float64Array, groupSize: number): number {
+  const groups = Array.from({ length: rewards.length / groupSize }, (_, group) =>
+    rewards.subarray(group * groupSize, (group + 1) * groupSize),
+  );
+  return mean(groups.map((group) => (group.every((reward) => reward === group[0]) ? 1 : 0)));
 }
 
-function checkChoice(where: string, name: string, choice: string, choices: readonly string[]): void {
-  if (choices.includes(choice)) return;
-  throw new RangeError(`${where}: expected ${name} to be one of ${choices.join(", ")}, got "${choice}"`);
-}
+export const grpo = method({
+  name: "grpo",
+  label: "GRPO",
+  branch: "reward-maximisation",
+  published: "2024-02",
+  data: "online",
+  look: { colour: "#8C6100", symbol: "triangle-up", dash: "dash" },
+  feedback: "reward",
+  options: grpoOptions,
+  stream: "grpo",
+  spend: ({ online }) => ({ ...online, learningRate: 1e-3 }),
+  compared: { learningRate: 3e-4 },
+  loss: grpoLoss,
+  gradientCases: (rng) =>
+    klInLoss.options.flatMap((kl) =>
+      lengthNormalisation.options.map((length) =>
+        gradientCase({
+          about: `${kl}, by ${length}`,
+          inputs: {
+            ...randomMovedLogProbs(rng, 0.3),
+            referenceLogProbs: randomTokenLogProbs(rng),
+            advantages: randomVector(rng, 4),
+          },
+          fixed: ["oldLogProbs", "referenceLogProbs", "advantages"],
+          evaluate: (inputs) =>
+            grpoLoss({ ...inputs, mask: responseMask(), clip: 0.2, beta: 0.3, kl, length, longest: 6 }).loss,
+        }),
+      ),
+    ),
+  train: (task, settings, run) => trainGrpo({ ...task, ...settings, ...run }),
+});

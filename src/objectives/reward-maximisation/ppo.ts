@@ -14,32 +14,33 @@
  * 5. the clipping of values is an option, and off. It is the *larger* of the two squared errors: the pessimistic one.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import { responseLogProbs, type Policy } from "../../models/policy";
-import type { ScalarModel } from "../../models/scalar-head";
+import { ScalarModel } from "../../models/scalar-head";
 import { stateValues } from "../../models/state-values";
-import {
-  checkWholeNumber,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../../models/training";
-import type { Sample } from "../../models/generation";
+import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { numbersOf } from "../../tensors/numbers-of";
+import {
+  checkOptions,
+  checkValue,
+  fraction,
+  given,
+  positive,
+  positiveOrInfinite,
+  wholeNumber,
+  yesOrNo,
+} from "../../tensors/options";
 import type { Random } from "../../tensors/random";
 import { checkShape } from "../../tensors/shape";
+import { mean, standardDeviation } from "../../tensors/statistics";
 import { stopGradient } from "../../tensors/stop-gradient";
-import { checkClip, clippedSurrogate } from "../clipped-surrogate";
-import { checkFraction, generalisedAdvantages, klShapedTokenRewards, whitenedAdvantages } from "../gae";
-import {
-  checkBeta,
-  checkRolloutOptions,
-  drawRollout,
-  measureRollout,
-  rolloutMetrics,
-  rolloutSettings,
-  type RolloutOptions,
-} from "../rollouts";
+import { clippedSurrogate } from "../clipped-surrogate";
+import { generalisedAdvantages, klShapedTokenRewards, ofChosen, whitenedAdvantages } from "../gae";
+import { gradientCase, randomMovedLogProbs, randomRectangle, responseMask } from "../gradient-cases";
+import { method } from "../method";
+import { lossScale } from "../returns";
+import { checkReference, drawnLogProbs, drawRollout, rewardTrainingOptions, type Rollout } from "../rollouts";
 import { ofResponses, onTokens, type PerToken } from "../token-layout";
 
 export interface PpoBatch {
@@ -80,8 +81,9 @@ export function ppoLoss(batch: PpoBatch): Loss {
   for (const [name, tensor] of Object.entries({ values, oldValues, returns, valueMask })) {
     checkShape(`ppoLoss: ${name}`, tensor, logProbs.shape);
   }
-  checkClip("ppoLoss", "valueClip", valueClip);
-  checkPositive("ppoLoss", "normaliser", normaliser);
+  checkValue("ppoLoss", "valueClip", positiveOrInfinite, valueClip);
+  checkValue("ppoLoss", "valueCoefficient", positive, valueCoefficient);
+  checkValue("ppoLoss", "normaliser", positive, normaliser);
   return tf.tidy(() => {
     const policy = clippedSurrogate({ logProbs, oldLogProbs, advantages, mask, clip });
     const [G, old] = [stopGradient(returns), stopGradient(oldValues)];
@@ -105,40 +107,38 @@ export function ppoLoss(batch: PpoBatch): Loss {
   });
 }
 
-export interface PpoOptions extends RolloutOptions, TrainingOptions {
+export const ppoOptions = rewardTrainingOptions.extend({
   /** V, trained in place beside the policy: usually `ScalarModel.fromTrunk` of the SFT model. */
-  value: ScalarModel;
-  /** Price of a nat of KL(π‖π_ref), in units of reward. */
-  beta: number;
+  value: given<ScalarModel>("a ScalarModel", (value) => value instanceof ScalarModel),
+  /** Responses to each prompt; V is what they are compared with, so one will do. Default 4. */
+  samplesPerPrompt: wholeNumber(1).default(4),
   /** How often each batch is gone through. Default 4. */
-  epochs?: number;
+  epochs: wholeNumber(1).default(4),
   /** Gradient steps an epoch, each on its share of the responses in a new random order. Divides the batch. Default 1. */
-  minibatches?: number;
+  minibatches: wholeNumber(1).default(1),
   /** ε. Default 0.2. */
-  clip?: number;
+  clip: positiveOrInfinite.default(0.2),
   /** ε_V. Default Infinity: values are not clipped. */
-  valueClip?: number;
+  valueClip: positiveOrInfinite.default(Infinity),
   /** c. Default 0.1. */
-  valueCoefficient?: number;
+  valueCoefficient: positive.default(0.1),
   /** γ. Default 1. */
-  gamma?: number;
+  gamma: fraction.default(1),
   /** λ. Default 0.95. */
-  lambda?: number;
+  lambda: fraction.default(0.95),
   /** Whiten the advantages over the batch's chosen tokens, see `whitenedAdvantages`. Default true, as is usual. */
-  whiten?: boolean;
-  /** The policy's part is divided by this, so that the gradient's length suits `clipNorm`. Default 10. */
-  lossScale?: number;
-}
+  whiten: yesOrNo.default(true),
+});
+export type PpoOptions = z.input<typeof ppoOptions>;
 
-/** A rollout with all that is held fixed while steps are taken on it; lists hold one number a response token. */
-interface PpoRollout {
-  samples: Sample[];
-  rewards: Float64Array;
-  logProbs: number[][];
-  referenceLogProbs: Float64Array[];
-  values: Float64Array[];
-  returns: Float64Array[];
-  advantages: Float64Array[];
+/** A rollout with all else that is held fixed while steps are taken on it. */
+interface PpoRollout extends Rollout {
+  /** Of the states in which the tokens were written. */
+  values: PerToken;
+  /** A + V, what V is fitted to. */
+  returns: PerToken;
+  /** A, whitened where that is asked for. */
+  advantages: PerToken;
   /** The responses of each gradient step. */
   minibatches: number[][];
 }
@@ -148,29 +148,20 @@ interface PpoRollout {
  * epochs · minibatches gradient steps; `steps` counts these. Policy and value function are optimised together, so a
  * `clipNorm` is for both gradients as one.
  *
- * Metrics of a record: those of `ppoLoss` on the step's minibatch, before the step; those of `rolloutMetrics` and
- * `measureRollout` of the whole batch and the policy that drew it, so they repeat from step to step; `return` = mean sum of
- * a response's rewards, r − β·Σ k1; `advantageStandardDeviation` over the chosen tokens, before whitening. `tokens` counts the policy's; the
+ * Metrics of a record: those of `ppoLoss` on the step's minibatch, before the step; of the whole batch and the policy that
+ * drew it, so that they repeat from step to step, those of `drawRollout`, `return` = mean sum of a response's rewards,
+ * r − β·Σ k1, and `advantageStandardDeviation` over the chosen tokens, before whitening. `tokens` counts the policy's; the
  * value function reads as many again.
  */
 export function trainPpo(options: PpoOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, value, beta, epochs = 4, minibatches = 1, clip = 0.2, valueClip = Infinity } = options;
-  const { valueCoefficient = 0.1, gamma = 1, lambda = 0.95, whiten = true, lossScale = 10 } = options;
-  checkRolloutOptions("trainPpo", options, 1);
-  checkBeta("trainPpo", beta);
-  checkWholeNumber("trainPpo", "epochs", epochs, 1);
-  checkWholeNumber("trainPpo", "minibatches", minibatches, 1);
-  const { promptsPerStep, samplesPerPrompt } = rolloutSettings(options);
+  const checked = checkOptions("trainPpo", ppoOptions, options);
+  const { policy, reference, value, beta, epochs, minibatches, clip, valueClip, valueCoefficient } = checked;
+  const { promptsPerStep, samplesPerPrompt, gamma, lambda, whiten } = checked;
+  checkReference("trainPpo", policy, reference);
   const responses = promptsPerStep * samplesPerPrompt;
   if (responses % minibatches !== 0) {
     throw new RangeError(`trainPpo: expected minibatches to divide the ${responses} responses, got ${minibatches}`);
   }
-  checkClip("trainPpo", "clip", clip);
-  checkClip("trainPpo", "valueClip", valueClip);
-  checkFraction("trainPpo", "gamma", gamma);
-  checkFraction("trainPpo", "lambda", lambda);
-  checkPositive("trainPpo", "valueCoefficient", valueCoefficient);
-  checkPositive("trainPpo", "lossScale", lossScale);
   if (value.trunk === policy.gpt) {
     throw new RangeError("trainPpo: policy and value share a trunk; give the value function a copy of its own");
   }
@@ -180,77 +171,61 @@ export function trainPpo(options: PpoOptions): AsyncGenerator<TrainingRecord> {
     {
       name: "PPO",
       parameters: new Map([...named("policy", policy.gpt.parameters), ...named("value", value.parameters)]),
-      settings: {
-        ...rolloutSettings(options),
-        beta,
-        epochs,
-        minibatches,
-        clip: String(clip), // JSON has no Infinity
-        valueClip: String(valueClip),
-        valueCoefficient,
-        gamma,
-        lambda,
-        whiten,
-        lossScale,
-      },
       stepsPerBatch: epochs * minibatches,
       async batch(_step, rng) {
-        const { samples, rewards, referenceLogProbs } = await drawRollout(options, rng);
-        const references = ofResponses(samples, referenceLogProbs);
-        const scores = tf.tidy(() => stateValues(value, samples));
-        const values = ofResponses(samples, (await scores.data()) as Float32Array);
-        scores.dispose();
+        const rollout = await drawRollout(checked, rng);
+        const { samples, rewards, referenceLogProbs } = rollout;
+        const values = ofResponses(samples, await numbersOf(() => stateValues(value, samples)));
         const advantages = samples.map(({ logProbs }, i) => {
-          const tokenRewards = klShapedTokenRewards(rewards[i], logProbs, references[i], beta);
+          const tokenRewards = klShapedTokenRewards(rewards[i], logProbs, referenceLogProbs[i], beta);
           return generalisedAdvantages({ rewards: tokenRewards, values: values[i], gamma, lambda });
         });
+        const chosen = samples.map(({ response }) => chosenTokens(policy, response));
+        const { reward, klPolicyToReference } = rollout.metrics;
         return {
-          samples,
-          rewards,
-          logProbs: samples.map(({ logProbs }) => logProbs),
-          referenceLogProbs: references,
+          ...rollout,
           values,
-          advantages,
           returns: advantages.map((row, i) => row.map((a, t) => a + values[i][t])),
+          advantages: whiten ? whitenedAdvantages(advantages, chosen) : advantages,
           minibatches: minibatchesOf(samples.length, epochs, minibatches, rng.child("minibatches")),
+          metrics: {
+            ...rollout.metrics,
+            return: reward - beta * klPolicyToReference,
+            advantageStandardDeviation: standardDeviation(ofChosen(advantages, chosen)),
+          },
         };
       },
       loss(rollout, pass) {
         const rows = rollout.minibatches[pass];
         const samples = rows.map((row) => rollout.samples[row]);
         const { logProbs, mask } = responseLogProbs(policy, samples);
-        const chosen = rollout.samples.map(({ response }) => chosenTokens(policy, response));
-        const advantages = whiten ? whitenedAdvantages(rollout.advantages, chosen) : rollout.advantages;
         const some = (perToken: PerToken): tf.Tensor2D =>
           onTokens(
             samples,
             rows.map((row) => perToken[row]),
           );
-        const { loss, metrics } = ppoLoss({
+        return ppoLoss({
           logProbs,
-          oldLogProbs: some(rollout.logProbs),
-          advantages: some(advantages),
+          oldLogProbs: some(drawnLogProbs(rollout)),
+          advantages: some(rollout.advantages),
           mask,
           values: stateValues(value, samples),
           oldValues: some(rollout.values),
           returns: some(rollout.returns),
-          valueMask: some(rollout.values.map((row) => row.map(() => 1))),
+          valueMask: some(rollout.samples.map(({ response }) => response.map(() => 1))),
           clip,
           valueClip,
           valueCoefficient,
           normaliser: rows.length * lossScale,
         });
-        return { loss, metrics: { ...drawnMetrics(rollout, beta, chosen), ...metrics } };
       },
-      measure: (rollout) => ({
+      measure: ({ samples, minibatches, metrics }) => ({
         // The mean over the steps on this batch, so that the count is right whenever a batch is done with.
-        tokens:
-          rollout.minibatches.reduce((sum, rows) => sum + paddedTokens(rows.map((i) => rollout.samples[i])), 0) /
-          rollout.minibatches.length,
-        metrics: measureRollout(rollout, options),
+        tokens: mean(minibatches.map((rows) => paddedTokens(rows.map((i) => samples[i])))),
+        metrics,
       }),
     },
-    options,
+    checked,
   );
 }
 
@@ -269,24 +244,43 @@ function chosenTokens(policy: Policy, response: readonly number[]): number {
   return response.length === policy.responseLimit ? response.length - 1 : response.length;
 }
 
-function drawnMetrics(rollout: PpoRollout, beta: number, chosen: number[]): Loss["metrics"] {
-  const { samples, rewards, logProbs, referenceLogProbs, advantages } = rollout;
-  const drawn = onTokens(samples, logProbs);
-  const metrics = rolloutMetrics(
-    tf.tensor1d(Float32Array.from(rewards)),
-    drawn,
-    onTokens(samples, referenceLogProbs),
-    tf.onesLike(drawn), // both are 0 outside the chosen tokens
-  );
-  const all = tf.tensor1d(advantages.flatMap((row, i) => Array.from(row).slice(0, chosen[i])));
-  return {
-    ...metrics,
-    return: metrics.reward.sub<tf.Scalar>(metrics.klPolicyToReference.mul(beta)),
-    advantageStandardDeviation: tf.moments(all).variance.sqrt().asScalar(),
-  };
-}
-
-function checkPositive(where: string, name: string, value: number): void {
-  if (value > 0 && value < Infinity) return;
-  throw new RangeError(`${where}: expected a positive ${name}, got ${value}`);
-}
+export const ppo = method({
+  name: "ppo",
+  label: "PPO",
+  branch: "reward-maximisation",
+  published: "2017-07",
+  data: "online",
+  look: { colour: "#D55E00", symbol: "square", dash: "solid" },
+  feedback: "reward",
+  options: ppoOptions,
+  stream: "ppo",
+  spend: ({ online }) => ({ ...online, learningRate: 1e-3 }),
+  compared: { learningRate: 3e-4 },
+  loss: ppoLoss,
+  gradientCases: (rng) =>
+    [Infinity, 0.5].map((valueClip) =>
+      gradientCase({
+        about: `values clipped at ${valueClip}`,
+        inputs: {
+          ...randomMovedLogProbs(rng, 0.3),
+          advantages: randomRectangle(rng),
+          values: randomRectangle(rng),
+          oldValues: randomRectangle(rng),
+          returns: randomRectangle(rng),
+        },
+        fixed: ["oldLogProbs", "advantages", "oldValues", "returns"],
+        evaluate: (inputs) => {
+          const masks = { mask: responseMask(), valueMask: responseMask() };
+          return ppoLoss({ ...inputs, ...masks, clip: 0.2, valueClip, valueCoefficient: 0.7 }).loss;
+        },
+      }),
+    ),
+  async *train(task, settings, run) {
+    const value = ScalarModel.fromTrunk(task.reference.gpt, run.rng.child("value head"));
+    try {
+      yield* trainPpo({ ...task, ...settings, ...run, value, rng: run.rng.child("training") });
+    } finally {
+      value.dispose();
+    }
+  },
+});

@@ -14,29 +14,20 @@
  * reached earlier than in PPO.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import { responseLogProbs } from "../../models/policy";
-import {
-  checkWholeNumber,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../../models/training";
+import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { numbersOf } from "../../tensors/numbers-of";
+import { checkOptions, checkValue, positive, positiveOrInfinite, wholeNumber } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
-import { checkClip, clippedSurrogate } from "../clipped-surrogate";
+import { mean, standardDeviation } from "../../tensors/statistics";
+import { clippedSurrogate } from "../clipped-surrogate";
+import { gradientCase, randomMovedLogProbs, randomVector, responseMask } from "../gradient-cases";
 import { sumOverResponse } from "../kl";
-import { klShapedReturns, leaveOneOutAdvantages } from "./policy-gradient";
-import {
-  checkBeta,
-  checkRolloutOptions,
-  drawRollout,
-  measureRollout,
-  rolloutMetrics,
-  rolloutSettings,
-  type Rollout,
-  type RolloutOptions,
-} from "../rollouts";
+import { method } from "../method";
+import { drawnReturns, leaveOneOutAdvantages, lossScale } from "../returns";
+import { checkReference, drawnLogProbs, drawRollout, rewardTrainingOptions, type Rollout } from "../rollouts";
 import { onTokens } from "../token-layout";
 
 export interface RlooBatch {
@@ -63,9 +54,7 @@ export function rlooLoss({ logProbs, oldLogProbs, mask, advantages, clip, normal
   const [rows] = logProbs.shape;
   checkShape("rlooLoss: logProbs", logProbs, [null, null]);
   checkShape("rlooLoss: advantages", advantages, [rows]);
-  if (normaliser !== undefined && !(normaliser > 0)) {
-    throw new RangeError(`rlooLoss: expected a positive normaliser, got ${normaliser}`);
-  }
+  checkValue("rlooLoss", "normaliser", positive.optional(), normaliser);
   return tf.tidy(() => {
     const { surrogate, metrics } = clippedSurrogate({
       logProbs: sumOverResponse(logProbs, mask),
@@ -79,75 +68,84 @@ export function rlooLoss({ logProbs, oldLogProbs, mask, advantages, clip, normal
 }
 
 /** At least two samples a prompt; their returns are each other's baseline. */
-export interface RlooOptions extends RolloutOptions, TrainingOptions {
-  /** Price of a nat of KL(π‖π_ref), in units of reward. */
-  beta: number;
+export const rlooOptions = rewardTrainingOptions.extend({
   /** Gradient steps on each batch. Default 2. */
-  iterations?: number;
+  stepsPerBatch: wholeNumber(1).default(2),
   /** ε, for the ratio of a whole response. Default 0.2. */
-  clip?: number;
-  /** The loss is the mean over responses divided by this, so that the gradient's length suits `clipNorm`. Default 10. */
-  lossScale?: number;
+  clip: positiveOrInfinite.default(0.2),
+});
+export type RlooOptions = z.input<typeof rlooOptions>;
+
+interface RlooRollout extends Rollout {
+  /** A of each response, [B]. */
+  advantages: Float32Array;
 }
 
 /**
- * RLOO on the lecture's objective, max E_π[r(x, y)] − β·KL(π‖π_ref). Each batch serves for `iterations` gradient steps;
+ * RLOO on the lecture's objective, max E_π[r(x, y)] − β·KL(π‖π_ref). Each batch serves for `stepsPerBatch` gradient steps;
  * `steps` counts these.
  *
- * Metrics of a record: those of `rlooLoss` before the step; those of `rolloutMetrics` and `measureRollout` of the batch and
- * the policy that drew it; `return` = mean R; `advantageStandardDeviation` of A.
+ * Metrics of a record: those of `rlooLoss` before the step; of the batch and the policy that drew it, those of
+ * `drawRollout`, `return` = mean R, and `advantageStandardDeviation` of A.
  */
 export function trainRloo(options: RlooOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, beta, iterations = 2, clip = 0.2, lossScale = 10 } = options;
-  checkRolloutOptions("trainRloo", options, 2);
-  checkBeta("trainRloo", beta);
-  checkWholeNumber("trainRloo", "iterations", iterations, 1);
-  checkClip("trainRloo", "clip", clip);
-  if (!(lossScale > 0 && lossScale < Infinity)) {
-    throw new RangeError(`trainRloo: expected a positive lossScale, got ${lossScale}`);
-  }
-  const { samplesPerPrompt } = rolloutSettings(options);
-  return train<Rollout>(
+  const checked = checkOptions("trainRloo", rlooOptions, options);
+  const { policy, reference, beta, samplesPerPrompt, stepsPerBatch, clip } = checked;
+  checkReference("trainRloo", policy, reference);
+  return train<RlooRollout>(
     {
       name: "RLOO",
       parameters: policy.gpt.parameters,
-      settings: { ...rolloutSettings(options), beta, iterations, clip: String(clip), lossScale },
-      stepsPerBatch: iterations,
-      batch: (_step, rng) => drawRollout(options, rng),
-      loss({ samples, rewards, referenceLogProbs }) {
-        const { logProbs, mask } = responseLogProbs(policy, samples);
-        const rewardOfEach = tf.tensor1d(Float32Array.from(rewards));
-        const drawn = {
-          rewards: rewardOfEach,
-          logProbs: onTokens(
-            samples,
-            samples.map((sample) => sample.logProbs),
-          ),
-          referenceLogProbs: tf.tensor2d(referenceLogProbs, logProbs.shape),
-          mask,
+      stepsPerBatch,
+      async batch(_step, rng) {
+        const rollout = await drawRollout(checked, rng);
+        const returns = await drawnReturns(rollout, beta);
+        const advantages = await numbersOf(() => leaveOneOutAdvantages(tf.tensor1d(returns), samplesPerPrompt));
+        const metrics = {
+          ...rollout.metrics,
+          return: mean(returns),
+          advantageStandardDeviation: standardDeviation(advantages),
         };
-        const returns = klShapedReturns({ ...drawn, beta, estimator: "k1" });
-        const advantages = leaveOneOutAdvantages(returns, samplesPerPrompt);
-        const { loss, metrics } = rlooLoss({
+        return { ...rollout, advantages, metrics };
+      },
+      loss(rollout) {
+        const { samples, advantages } = rollout;
+        const { logProbs, mask } = responseLogProbs(policy, samples);
+        return rlooLoss({
           logProbs,
-          oldLogProbs: drawn.logProbs,
+          oldLogProbs: onTokens(samples, drawnLogProbs(rollout)),
           mask,
-          advantages,
+          advantages: tf.tensor1d(advantages),
           clip,
           normaliser: samples.length * lossScale,
         });
-        return {
-          loss,
-          metrics: {
-            ...rolloutMetrics(rewardOfEach, drawn.logProbs, drawn.referenceLogProbs, mask),
-            ...metrics,
-            return: returns.mean(),
-            advantageStandardDeviation: tf.moments(advantages).variance.sqrt().asScalar(),
-          },
-        };
       },
-      measure: (rollout) => ({ tokens: paddedTokens(rollout.samples), metrics: measureRollout(rollout, options) }),
+      measure: ({ samples, metrics }) => ({ tokens: paddedTokens(samples), metrics }),
     },
-    options,
+    checked,
   );
 }
+
+export const rloo = method({
+  name: "rloo",
+  label: "RLOO",
+  branch: "reward-maximisation",
+  published: "2024-02",
+  data: "online",
+  look: { colour: "#E69F00", symbol: "diamond", dash: "solid" },
+  feedback: "reward",
+  options: rlooOptions,
+  stream: "rloo",
+  spend: ({ online }) => ({ ...online, learningRate: 1e-3 }),
+  compared: { learningRate: 3e-4 },
+  loss: rlooLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "responses clipped at 0.2",
+      inputs: { ...randomMovedLogProbs(rng, 0.1), advantages: randomVector(rng, 4) },
+      fixed: ["oldLogProbs", "advantages"],
+      evaluate: (inputs) => rlooLoss({ ...inputs, mask: responseMask(), clip: 0.2 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainRloo({ ...task, ...settings, ...run }),
+});

@@ -122,6 +122,6 @@ describe("distributional constraints", () => {
     );
     assert.throws(fit({ logWeights: [0] }), /expected 60 logWeights, one an outcome, got 1/);
     assert.throws(fit({ moments: [0.5] }), /expected 1 features an outcome, got 2 for outcome 0/);
-    assert.throws(fit({ tolerance: 0 }), /positive tolerance/);
+    assert.throws(fit({ tolerance: 0 }), /tolerance to be a finite number > 0, got 0/);
   });
 });
