@@ -67,8 +67,8 @@ export const benchTasks = {
     ...advice,
     title: "(b) advice world: policy gradient step, sampling and update",
     kind: "policy gradient",
-    rows: laptop.policyGradient.promptsPerStep,
-    samplesPerPrompt: laptop.policyGradient.samplesPerPrompt,
+    rows: laptop.online.promptsPerStep,
+    samplesPerPrompt: laptop.online.samplesPerPrompt,
     // A policy that learned would soon answer at another length, and each contender at its own.
     learningRate: 1e-9,
     weightDecay: 0,

@@ -1,15 +1,8 @@
 import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs";
-import type { Policy } from "../../src/models/policy";
+import { Course, type AlignedAsked } from "../../src/course/course";
 import type { TrainingRecord } from "../../src/models/training";
-import { Course, type PolicyStageOptions } from "../../src/course/course";
-import type { Stage } from "../../src/course/stage";
-import * as contrastive from "../../src/course/stages/contrastive";
-import { brainStage, dpgStage } from "../../src/course/stages/distribution-matching";
-import { grpoStage } from "../../src/course/stages/grpo";
-import { bestOfNStage, iterativeDpoStage, onlineDpoStage } from "../../src/course/stages/online";
-import { ppoStage } from "../../src/course/stages/ppo";
-import { rlooStage } from "../../src/course/stages/rloo";
+import { allMethods, type MethodName } from "../../src/objectives/methods";
 import { weightsOf } from "../models/tiny";
 import { inOwnStore, smallCourse } from "./small-course";
 
@@ -19,58 +12,49 @@ const sizes = {
     { pairs: 20, steps: 2 },
     { pairs: 10, steps: 2 },
   ],
-  policyGradient: { promptsPerStep: 4, samplesPerPrompt: 4, steps: 3 },
-  contrastive: { steps: 3, batchSize: 4 },
+  online: { promptsPerStep: 4, samplesPerPrompt: 4, steps: 3 },
+  offline: { steps: 3, batchSize: 4 },
 };
 
-/** A course that shows what a stage of training asks for, beside making it. */
-class OpenCourse extends Course {
-  asked!: PolicyStageOptions;
-  override policyStage(options: PolicyStageOptions): Stage<TrainingRecord, Policy> {
-    this.asked = options;
-    return super.policyStage(options);
-  }
-}
-
-interface Case {
-  stage(models: Course, options: object): Stage<TrainingRecord, Policy>;
+interface Case<M extends MethodName> {
+  /** What has to be asked. */
+  asked: AlignedAsked<M>;
   /** Each makes another artifact and another training. */
-  changes: object[];
-  /** The defaults, as documented. */
-  named: object;
+  changes: AlignedAsked<M>[];
+  /** The course's own, as documented. */
+  named: AlignedAsked<M>;
   /** A metric that tells its records from those of its neighbours. */
   metric: string;
 }
 
-const steps = [{ steps: 2 }, { learningRate: 3e-3 }, { beta: 2 }];
-const online = { learningRate: 1e-3, steps: 3 };
-const offline = { pairs: 20, flipRate: 0, learningRate: 1e-4, steps: 3, batchSize: 4 };
-const onPairs = [{ pairs: 5 }, { flipRate: 0.4 }, { learningRate: 1e-3 }, { steps: 2 }, { batchSize: 3 }];
-const matching = {
-  ...online,
-  baseline: true,
-  promptsPerStep: 2,
-  samplesPerPrompt: 16,
-  stepsPerBatch: 1,
-  pairs: 20,
-};
-const onTarget = [
-  ...steps,
-  { baseline: false },
+const online = { learningRate: 1e-3, steps: 3, warmUp: 1, promptsPerStep: 4, samplesPerPrompt: 4, pairs: 20 };
+const onRewards = [
+  { steps: 2 },
+  { learningRate: 3e-3 },
+  { beta: 2 },
   { promptsPerStep: 3 },
-  { samplesPerPrompt: 4 },
-  { stepsPerBatch: 2 },
+  { samplesPerPrompt: 2 },
   { pairs: 10 },
 ];
-const labels = [{ labels: "reward model" }, { labels: "annotators" }];
-const compared = { labels: "reward model, drawn", steps: 3, batchSize: 4, learningRate: 2e-4 };
-const { cdpoStage, dpoStage, ipoStage, ktoStage, orpoStage, robustDpoStage, simpoStage } = contrastive;
+const offline = { pairs: 20, flipRate: 0, learningRate: 1e-4, steps: 3, warmUp: 1, batchSize: 4 };
+const onPairs = [{ pairs: 5 }, { flipRate: 0.4 }, { learningRate: 1e-3 }, { steps: 2 }, { batchSize: 3 }];
+const matching = { ...online, baseline: true, promptsPerStep: 2, samplesPerPrompt: 16, stepsPerBatch: 1 };
+const onTarget = [...onRewards, { baseline: false }, { stepsPerBatch: 2 }];
+const compared = { labeller: "reward model, drawn", steps: 3, warmUp: 1, learningRate: 2e-4 } as const;
+const onLabels = [
+  { beta: 20 },
+  { labeller: "reward model" as const },
+  { labeller: "annotators" as const },
+  { steps: 2 },
+  { learningRate: 1e-3 },
+];
 
-const cases: Record<string, Case> = {
+const cases: { [M in MethodName]: Case<M> } = {
+  policyGradient: { asked: { beta: 0.1 }, changes: onRewards, named: online, metric: "return" },
   ppo: {
-    stage: (models, options) => ppoStage(models, { beta: 0.1, ...options }),
+    asked: { beta: 0.1 },
     changes: [
-      ...steps,
+      ...onRewards,
       { epochs: 1 },
       { minibatches: 2 },
       { clip: 1e-4 },
@@ -84,16 +68,16 @@ const cases: Record<string, Case> = {
     metric: "valueLoss",
   },
   rloo: {
-    stage: (models, options) => rlooStage(models, { beta: 0.1, ...options }),
-    changes: [...steps, { iterations: 1 }, { clip: 1e-4 }],
+    asked: { beta: 0.1 },
+    changes: [...onRewards, { stepsPerBatch: 1 }, { clip: 1e-4 }],
     named: online,
-    metric: "return",
+    metric: "ratio",
   },
   grpo: {
-    stage: (models, options) => grpoStage(models, { beta: 0.1, ...options }),
+    asked: { beta: 0.1 },
     changes: [
-      ...steps,
-      { iterations: 1 },
+      ...onRewards,
+      { stepsPerBatch: 1 },
       { clip: 1e-4 },
       { deviation: "none" },
       { length: "constant" },
@@ -102,119 +86,93 @@ const cases: Record<string, Case> = {
     named: online,
     metric: "klTerm",
   },
-  dpg: {
-    stage: (models, options) => dpgStage(models, { beta: 0.5, ...options }),
-    changes: onTarget,
-    named: matching,
-    metric: "klTargetToPolicy",
+  bestOfN: {
+    asked: { n: 2 },
+    changes: [{ n: 3 }, { steps: 1 }, { learningRate: 1e-3 }, { promptsPerStep: 3 }, { pairs: 10 }],
+    named: { steps: 2, warmUp: 1, learningRate: 5e-4 },
+    metric: "rewardOfSource",
   },
-  brain: {
-    stage: (models, options) => brainStage(models, { beta: 0.5, ...options }),
-    changes: onTarget,
-    named: matching,
-    metric: "klSelfNormalised",
+  dpg: { asked: { beta: 0.5 }, changes: onTarget, named: matching, metric: "weight" },
+  fDpg: {
+    asked: { beta: 0.5, divergence: "jensenShannon" },
+    changes: [{ beta: 2 }, { divergence: "totalVariation" }, { baseline: "none" }, { steps: 2 }],
+    named: {},
+    metric: "effectiveSampleSize",
   },
-  dpo: {
-    stage: (models, options) => dpoStage(models, { beta: 0.1, ...options }),
-    changes: [...onPairs, { beta: 20 }],
-    named: offline,
-    metric: "implicitAccuracy",
-  },
+  brain: { asked: { beta: 0.5 }, changes: onTarget, named: matching, metric: "klSelfNormalised" },
+  dpo: { asked: { beta: 0.1 }, changes: [...onPairs, { beta: 20 }], named: offline, metric: "margin" },
   cdpo: {
-    stage: (models, options) => cdpoStage(models, { beta: 0.1, labelSmoothing: 0.1, ...options }),
-    changes: [...onPairs, { beta: 20 }, { labelSmoothing: 0.3 }],
-    named: offline,
-    metric: "implicitAccuracy",
-  },
-  "robust-dpo": {
-    stage: (models, options) => robustDpoStage(models, { beta: 0.1, assumedFlipRate: 0.1, ...options }),
+    asked: { beta: 0.1, assumedFlipRate: 0.1 },
     changes: [...onPairs, { beta: 20 }, { assumedFlipRate: 0.3 }],
     named: offline,
-    metric: "implicitAccuracy",
+    metric: "margin",
+  },
+  robustDpo: {
+    asked: { beta: 0.1, assumedFlipRate: 0.1 },
+    changes: [...onPairs, { beta: 20 }, { assumedFlipRate: 0.3 }],
+    named: offline,
+    metric: "margin",
   },
   ipo: {
-    stage: (models, options) => ipoStage(models, { beta: 0.1, ...options }),
+    asked: { beta: 0.1 },
     changes: [...onPairs, { beta: 20 }, { lengthNormalised: true }],
     named: { ...offline, lengthNormalised: false },
-    metric: "implicitAccuracy",
+    metric: "margin",
   },
   kto: {
-    stage: (models, options) => ktoStage(models, { beta: 0.1, ...options }),
+    asked: { beta: 0.1 },
     changes: [...onPairs, { beta: 20 }],
-    named: offline,
+    named: { ...offline, batchSize: 8 },
     metric: "referencePoint",
   },
   simpo: {
-    stage: (models, options) => simpoStage(models, { beta: 2, gamma: 0.5, ...options }),
+    asked: { beta: 2, gamma: 0.5 },
     changes: [...onPairs, { beta: 20 }, { gamma: 3 }],
     named: offline,
     metric: "averageLogProbChosen",
   },
-  orpo: {
-    stage: (models, options) => orpoStage(models, { lambda: 0.1, ...options }),
-    changes: [...onPairs, { lambda: 5 }],
-    named: offline,
-    metric: "oddsLoss",
-  },
-  "online-dpo": {
-    stage: (models, options) => onlineDpoStage(models, { beta: 0.1, ...options }),
-    changes: [{ beta: 20 }, ...labels, { steps: 2 }, { batchSize: 3 }, { learningRate: 1e-3 }],
-    named: compared,
+  orpo: { asked: { lambda: 0.1 }, changes: [...onPairs, { lambda: 5 }], named: offline, metric: "oddsLoss" },
+  onlineDpo: {
+    asked: { beta: 0.1 },
+    changes: [...onLabels, { promptsPerStep: 3 }],
+    named: { ...compared, promptsPerStep: 4 },
     metric: "sampledTokens",
   },
-  "iterative-dpo": {
-    stage: (models, options) => iterativeDpoStage(models, { beta: 0.1, ...options }),
-    changes: [
-      { beta: 20 },
-      ...labels,
-      { steps: 2 },
-      { batchSize: 3 },
-      { learningRate: 1e-3 },
-      { rounds: 2 },
-      { pairs: 12 },
-      { roundReference: "moving" },
-    ],
-    named: { ...compared, rounds: 3, pairs: 20, roundReference: "fixed" },
+  iterativeDpo: {
+    asked: { beta: 0.1 },
+    changes: [...onLabels, { batchSize: 3 }, { rounds: 2 }, { promptsPerRound: 4 }, { roundReference: "moving" }],
+    named: { ...compared, batchSize: 4, rounds: 3, promptsPerRound: 6, roundReference: "fixed" },
     metric: "klRoundStartToReference",
-  },
-  "best-of-n": {
-    stage: (models, options) => bestOfNStage(models, { n: 2, ...options }),
-    changes: [{ n: 3 }, { steps: 1 }, { learningRate: 1e-3 }],
-    named: { steps: 2, learningRate: 5e-4 },
-    metric: "rewardOfSource",
   },
 };
 
-describe("the stages that train a policy", () => {
-  let models: OpenCourse;
-  let reference: Policy;
+describe("a model aligned by a method of the roster", () => {
+  let models: Course;
   inOwnStore("stages");
   before(async () => {
-    models = new OpenCourse(1, sizes);
-    reference = await models.sft().result();
-    await models.rewardModel().result(); // kept by the course, as the reference is
+    models = new Course(1, sizes);
+    await models.sft().result();
+    for (const pairs of [10, 20]) await models.rewardModel({ pairs }).result(); // kept by the course, as the reference is
   });
 
-  async function trained(stage: Case["stage"], options: object) {
-    const { hash } = stage(models, options);
-    const policy = reference.clone();
+  async function trained<M extends MethodName>(method: M, asked: AlignedAsked<M>) {
+    const course = new Course(1, sizes); // so that its policy can be disposed of
+    const stage = course.aligned(method, { ...cases[method].asked, ...asked });
     const records: TrainingRecord[] = [];
-    for await (const record of models.asked.train(policy, reference, {} as never)) records.push(record);
-    const weights = weightsOf(policy.gpt.parameters);
-    policy.dispose();
-    return { hash, records, weights };
+    for await (const record of stage) records.push(record);
+    const weights = weightsOf((await stage.result()).gpt.parameters);
+    return { hash: stage.hash, records, weights };
   }
 
-  for (const [name, { stage, changes, named, metric }] of Object.entries(cases)) {
-    it(`${name}: every option makes another artifact and another training, and the defaults are as documented`, async () => {
-      const tensors = tf.memory().numTensors;
-      const usual = await trained(stage, {});
-      assert.equal(models.asked.name, name);
+  for (const { name, label } of allMethods) {
+    it(`${label}: every option makes another artifact and another training, and the defaults are as documented`, async () => {
+      assert.ok(name in cases, `${name} has no case here: say what it takes and what changes it`);
+      const { changes, named, metric } = cases[name] as Case<MethodName>;
+      const usual = await trained(name, {});
       assert.ok(Number.isFinite(usual.records[0][metric]), `${metric} of ${Object.keys(usual.records[0]).join(", ")}`);
-      assert.deepEqual(await trained(stage, named), usual);
-      assert.equal(tf.memory().numTensors, tensors, "tensors were left behind");
+      assert.equal((await trained(name, named)).hash, usual.hash, "the defaults are others than documented");
       for (const change of changes) {
-        const other = await trained(stage, change);
+        const other = await trained(name, change);
         assert.notEqual(other.hash, usual.hash, `${JSON.stringify(change)} makes the same artifact`);
         // PPO's options of the value function move the policy only where a batch is followed by another: the loss shows them.
         const [now, then] = [other, usual].map(({ weights, records }) => [weights, records.map(({ loss }) => loss)]);
@@ -223,18 +181,41 @@ describe("the stages that train a policy", () => {
     });
   }
 
-  it("those that ask the reward model are others where it is another, and online DPO by the annotators is not", () => {
-    const other = new Course(1, { ...sizes, rewardPairs: 10 });
-    const same = (name: string, options: object): boolean =>
-      cases[name].stage(models, options).hash === cases[name].stage(other, options).hash;
-    for (const name of ["ppo", "rloo", "grpo", "dpg", "brain", "best-of-n", "online-dpo"])
-      assert.ok(!same(name, {}), name);
-    assert.ok(same("online-dpo", { labels: "annotators" }));
+  it("leaves no tensors behind but the policy's", async () => {
+    await models.aligned("ppo", { beta: 0.3 }).result(); // with a value function
+    const before = tf.memory().numTensors;
+    const policy = await models.aligned("ppo", { beta: 0.4 }).result();
+    policy.dispose();
+    assert.equal(tf.memory().numTensors, before);
   });
 
-  it("KTO sees as many answers a step as DPO sees in pairs", async () => {
+  it("is another where its reward model is another; online DPO by the annotators asks none", () => {
+    const other = new Course(1, { ...sizes, rewardPairs: 10 });
+    const same = <M extends MethodName>(method: M, asked: AlignedAsked<M>): boolean => {
+      const all = { ...cases[method].asked, ...asked };
+      return models.aligned(method, all).hash === other.aligned(method, all).hash;
+    };
+    for (const { name, feedback } of allMethods) if (feedback === "reward") assert.ok(!same(name, {}), name);
+    assert.ok(!same("onlineDpo", {}));
+    assert.ok(same("onlineDpo", { labeller: "annotators" }));
+  });
+
+  it("refuses what its method does not know, in one sentence, before anything is trained", () => {
+    assert.throws(() => models.aligned("dpo", { beta: 0.1, clip: 0.2 } as never), /dpo: no option is called "clip"/);
+    assert.throws(() => models.aligned("dpo", {}), /DPO: expected beta to be a finite number > 0, got nothing/);
+    assert.throws(
+      () => models.aligned("dpo", { beta: 1, pairs: 1e6 }),
+      /DPO: expected pairs .* in 1 … 25, got 1000000/,
+    );
+    assert.throws(
+      () => models.aligned("pp" as never, {} as never),
+      /no method is called "pp"; there are policyGradient/,
+    );
+  });
+
+  it("by KTO sees as many answers a step as DPO sees in pairs", async () => {
     // Both count the padded tokens of a step's answers, whose longest is about as long.
-    const [kto, dpo] = [await trained(cases.kto.stage, {}), await trained(cases.dpo.stage, {})];
+    const [kto, dpo] = [await trained("kto", {}), await trained("dpo", {})];
     const ratio = kto.records[0].tokens / dpo.records[0].tokens;
     assert.ok(ratio > 0.75 && ratio < 1.33, `KTO's tokens by DPO's: ${ratio}`);
   });
