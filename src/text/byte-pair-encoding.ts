@@ -20,8 +20,8 @@ import { SPECIAL_TOKENS } from "./vocabulary";
 export class BytePairEncoding {
   readonly kind = "byte-pairs";
   /**
-   * What each id stands for, for people to read: special tokens by name, other tokens as text, and bytes that are no whole
-   * character in hexadecimal (`\xe2\x80`).
+   * What each id stands for, for people to read: special tokens by name, other tokens as text, and where a character is not
+   * whole its bytes in hexadecimal (`\xe2\x80`).
    */
   readonly tokens: readonly string[];
   private readonly bytes: readonly Uint8Array[];
@@ -224,11 +224,11 @@ function checkText(where: string, text: string): void {
   );
 }
 
-/** Bytes as text where they are whole characters, else in hexadecimal. */
+/** Bytes as text; those of a character that is not whole in hexadecimal. */
 function readable(bytes: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    return Array.from(bytes, (byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("");
+    return Array.from(bytes, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`)).join("");
   }
 }
