@@ -98,6 +98,7 @@ export { preferenceTexts, tokenisePreferences, type TokenisedPreferences } from 
 export { BytePairEncoding } from "./text/byte-pair-encoding";
 export type { Tokenizer } from "./text/tokenizer";
 export { loadPolicy, loadScalarModel, saveModel } from "./models/checkpoint";
+export { drawBatch, paddedTokens, train, type Objective, type TrainingOptions } from "./models/training";
 export { adviceVocabulary, TOPICS, type Topic } from "./world/grammar";
 export { advicePrompts, testPrompts, trainPrompts, type AdvicePrompt } from "./world/prompts";
 export { pretrainingDocuments } from "./world/documents";

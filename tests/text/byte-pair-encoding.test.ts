@@ -146,7 +146,17 @@ describe("BytePairEncoding", () => {
       [{ kind, merges: [], size: 260 }, /expected no field "size"/],
       [{ kind, merges: [[4, 260]] }, /merges\[0\]: expected ids in 4 … 259, got 260/],
       [{ kind, merges: [[3, 5]] }, /merges\[0\]: expected ids in 4 … 259, got 3/],
-      [{ kind, merges: [[4, 5], [260, 4], [4, 5]] }, /merges\[2\] repeats merges\[0\], 4 and 5/], // prettier-ignore
+      [
+        {
+          kind,
+          merges: [
+            [4, 5],
+            [260, 4],
+            [4, 5],
+          ],
+        },
+        /merges\[2\] repeats merges\[0\], 4 and 5/,
+      ],
     ];
     for (const [data, message] of wrong) assert.throws(() => tokenizerFromJSON(data), message);
   });
