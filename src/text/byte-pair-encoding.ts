@@ -14,7 +14,7 @@ import { SPECIAL_TOKENS } from "./vocabulary";
  * | 260 … size − 1 | the merges, each of two tokens of smaller number |
  *
  * Merges stay within a piece of text: letters, digits, or other signs in a row, with the one space before them; or white
- * space. `encode` cuts a text into its pieces and repeats the merges in the order in which they were learnt, so the tokens
+ * space; 64 characters at most. `encode` cuts a text into its pieces and repeats the merges in the order in which they were learnt, so the tokens
  * of a text depend on nothing else. Special tokens never come from text: `<eos>` in a text is five characters.
  */
 export class BytePairEncoding {
@@ -48,7 +48,7 @@ export class BytePairEncoding {
   /**
    * Learns merges from texts until there are `size` tokens (at least 260), or until no pair of neighbours stands twice in
    * them, whichever comes first. Of equally frequent pairs the one of smaller ids comes first, so that the same texts give
-   * the same vocabulary. Takes seconds for a few megabytes.
+   * the same vocabulary. Two megabytes of English take a second or two.
    */
   static learn(texts: Iterable<string>, { size }: { size: number }): BytePairEncoding {
     if (!Number.isSafeInteger(size) || size < firstMerge || size > largest) {
@@ -155,8 +155,11 @@ const firstMerge = firstByte + 256;
 /** Far more tokens than a model of this course could use; two ids fit into one exact `key`. */
 const largest = 2 ** 20;
 const piecesKept = 50_000;
-/** Every character is in one piece: the alternatives are letters and marks, digits, all but white space, white space. */
-const PIECES = / ?[\p{L}\p{M}]+| ?\p{N}+| ?[^\s\p{L}\p{M}\p{N}]+|\s+(?!\S)|\s/gu;
+/**
+ * Every character is in one piece: the alternatives are letters and marks, digits, all but white space, white space. No
+ * piece is longer than 64 characters, or a page in a script without spaces would be one, and take minutes.
+ */
+const PIECES = / ?[\p{L}\p{M}]{1,64}| ?\p{N}{1,64}| ?[^\s\p{L}\p{M}\p{N}]{1,64}|\s{1,64}(?!\S)|\s/gu;
 const utf8 = new TextEncoder();
 
 /** One number for a pair of ids, in the order of the pairs. */

@@ -5,7 +5,7 @@ import { Vocabulary } from "./vocabulary";
 /**
  * What turns text into the integers 0 … size − 1 that a model sees, and back. Two satisfy it:
  *
- * - `Vocabulary`, the closed one of the advice world: words or characters, and any other is refused;
+ * - `Vocabulary`, closed: the words or characters that it was made of, as in the advice world, and any other is refused;
  * - `BytePairEncoding`, learnt from a text of one's own: whatever is written, it can encode.
  *
  * All begin with the special tokens PAD, EOS, USER and BOT, with these ids, and never read them from text.

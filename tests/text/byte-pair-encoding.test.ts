@@ -90,6 +90,25 @@ describe("BytePairEncoding", () => {
     assert.ok(encoding.tokens.includes(" not"));
   });
 
+  it("takes a page without a space piece by piece", () => {
+    const rng = Random.fromSeed(6);
+    const page = Array.from({ length: 20_000 }, () => rng.choose([..."日本語の文章には空白がない"])).join("");
+    const encoding = BytePairEncoding.learn([page], { size: 1000 });
+    assert.equal(encoding.size, 1000);
+    assert.equal(encoding.decode(encoding.encode(page)), page);
+    // Merges do not cross the border of two pieces of 64 characters.
+    const piece = [...page].slice(64, 128).join("");
+    const before = encoding.encode([...page].slice(0, 64).join("")).length;
+    assert.deepEqual(
+      encoding.encode(page).slice(before, before + encoding.encode(piece).length),
+      encoding.encode(piece),
+    );
+    for (const run of ["a", "7", "!", " ", "\n"]) {
+      const text = `${run.repeat(1000)}x ${run.repeat(64)} b`;
+      assert.equal(encoding.decode(encoding.encode(text)), text);
+    }
+  }).timeout(20_000);
+
   it("gives back every character of Unicode, byte by byte and merged", () => {
     const plain = BytePairEncoding.learn([], { size: 260 });
     for (let start = 0; start <= 0x10ffff; start += 0x1000) {

@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { BytePairEncoding } from "../../src/text/byte-pair-encoding";
 import { preferenceTexts, tokenisePreferences } from "../../src/text/preference-tokens";
-import type { Message } from "../../src/text/preferences";
+import { readPreferences, type Message } from "../../src/text/preferences";
 import { BOT, EOS, USER, Vocabulary } from "../../src/text/vocabulary";
+import { temporaryFolder } from "../models/tiny";
 
 const vocabulary = Vocabulary.words("abcdefghij".split(""));
 const [a, b, c, d, e] = vocabulary.encode("a b c d e");
@@ -133,6 +136,59 @@ describe("tokenisePreferences", () => {
     assert.throws(call({ responseLimit: 0 }), /responseLimit to be a positive integer, got 0/);
     assert.throws(call({ tooLong: "cut" }), /tooLong to be "refuse", "drop" or "shorten", got cut/);
   });
+});
+
+describe("rows of every public format", () => {
+  const folder = temporaryFolder();
+  const dialogue = [user("Is 7 prime?"), bot("Yes."), user("Et 9 ? 日")];
+  const hh = "\n\nHuman: Is 7 prime?\n\nAssistant: Yes.\n\nHuman: Et 9 ? 日\n\nAssistant: ";
+  const rows: Record<string, { row: object; prompt: string }> = {
+    strings: { row: { prompt: "Et 9 ? 日", chosen: "Non.", rejected: "" }, prompt: "<user>Et 9 ? 日<bot>" },
+    messages: {
+      row: { prompt: dialogue, chosen: [bot("Non.")], rejected: [bot("")] },
+      prompt: "<user>Is 7 prime?<bot>Yes.<eos><user>Et 9 ? 日<bot>",
+    },
+    "hh-rlhf": {
+      row: { chosen: `${hh}Non.`, rejected: hh },
+      prompt: "<user>Is 7 prime?<bot>Yes.<eos><user>Et 9 ? 日<bot>",
+    },
+    ultrafeedback: {
+      row: {
+        prompt: "Et 9 ? 日",
+        prompt_id: "p",
+        chosen: [...dialogue, bot("Non.")],
+        rejected: [...dialogue, bot("")],
+        score_chosen: 2,
+        score_rejected: 1,
+      },
+      prompt: "<user>Is 7 prime?<bot>Yes.<eos><user>Et 9 ? 日<bot>",
+    },
+    "summarize-comparisons": {
+      row: {
+        info: { id: "i", post: "日", title: "t", subreddit: "s" },
+        summaries: [{ text: "" }, { text: "Non." }],
+        choice: 1,
+        worker: "w",
+        batch: "b",
+        split: "train",
+      },
+      prompt: "<user>SUBREDDIT: r/s\n\nTITLE: t\n\nPOST: 日\n\nTL;DR:<bot>",
+    },
+  };
+  for (const [name, { row, prompt }] of Object.entries(rows)) {
+    it(`become tokens with their turns: ${name}`, async () => {
+      const path = join(folder.path(), `${name}.jsonl`);
+      writeFileSync(path, JSON.stringify(row));
+      const { records, format } = await readPreferences(path);
+      assert.equal(format, name);
+      const encoding = BytePairEncoding.learn(preferenceTexts([...records, ...records]), { size: 300 });
+      const [{ chosen, rejected }] = tokenisePreferences(encoding, records, { context: 200, responseLimit: 20 }).pairs;
+      const said = [chosen.prompt, chosen.response, rejected.prompt, rejected.response].map((ids) =>
+        encoding.decode(ids),
+      );
+      assert.deepEqual(said, [prompt, "Non.<eos>", prompt, "<eos>"]);
+    });
+  }
 });
 
 describe("preferenceTexts", () => {
