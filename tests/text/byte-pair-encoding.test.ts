@@ -118,10 +118,7 @@ describe("BytePairEncoding", () => {
       const text = codes.map((code) => String.fromCodePoint(code)).join("");
       const learnt = BytePairEncoding.learn([text.slice(0, 40), text.slice(0, 40)], { size: 280 });
       for (const encoding of [plain, learnt]) assert.equal(encoding.decode(encoding.encode(text)), text);
-      assert.deepEqual(
-        plain.encode(text),
-        [...Buffer.from(text)].map((byte) => byte + 4),
-      );
+      assert.ok(Buffer.from(plain.encode(text).map((id) => id - 4)).equals(Buffer.from(text)));
     }
   });
 

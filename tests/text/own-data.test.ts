@@ -39,7 +39,10 @@ describe("from a file of preferences to a policy (../shared/data/hh-rlhf)", () =
   let aligned: Policy;
 
   before(async function () {
-    if (!existsSync(hhRlhf)) this.skip();
+    if (!existsSync(hhRlhf)) {
+      console.log("    SKIPPED: no HH-RLHF pairs in ../shared/data/hh-rlhf, so no policy was trained on them");
+      this.skip();
+    }
     await chooseBackend({ backend: "wasm" });
     records = (await readPreferences(hhRlhf)).records.slice(0, 300);
   });
