@@ -91,7 +91,13 @@ export {
   paddingFraction,
   type TokenBatch,
 } from "./text/batches";
-export { corpusWindows, documentStream } from "./text/corpus";
+export { corpusWindows, documentStream, splitDocuments, splitStream } from "./text/corpus";
+export { dialoguePromptTokens, preferenceExamples } from "./text/dialogue";
+export { preferenceTexts, tokenisePreferences, type TokenisedPreferences } from "./text/preference-tokens";
+export { BytePairEncoding } from "./text/byte-pair-encoding";
+export type { Tokenizer } from "./text/tokenizer";
+export { loadPolicy, loadScalarModel, saveModel } from "./models/checkpoint";
+export { drawBatch, paddedTokens, train, type Objective, type TrainingOptions } from "./models/training";
 export { adviceVocabulary, TOPICS, type Topic } from "./world/grammar";
 export { advicePrompts, testPrompts, trainPrompts, type AdvicePrompt } from "./world/prompts";
 export { pretrainingDocuments } from "./world/documents";

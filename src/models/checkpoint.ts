@@ -1,9 +1,10 @@
 import type * as tf from "@tensorflow/tfjs";
+import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../tensors/safetensors";
-import { Vocabulary } from "../text/vocabulary";
+import { tokenizerFromJSON, type Tokenizer } from "../text/tokenizer";
 import { Gpt } from "./gpt";
 import { Policy } from "./policy";
 import { ScalarModel } from "./scalar-head";
@@ -25,9 +26,9 @@ type StoredConfig = z.infer<typeof configSchema>;
 
 /**
  * Saves a model as a folder other tools can read: `model.safetensors` (weights by name), `config.json` (its sizes),
- * `vocabulary.json` (its tokens).
+ * `vocabulary.json` (its tokens, or the merges it learnt). The weights' file says by a checksum which vocabulary is its own.
  */
-export async function saveModel(folder: string, model: Policy | ScalarModel, vocabulary: Vocabulary): Promise<void> {
+export async function saveModel(folder: string, model: Policy | ScalarModel, vocabulary: Tokenizer): Promise<void> {
   const gpt = model instanceof Policy ? model.gpt : model.trunk;
   if (vocabulary.size !== gpt.config.vocabularySize) {
     throw new RangeError(
@@ -40,13 +41,16 @@ export async function saveModel(folder: string, model: Policy | ScalarModel, voc
       ? { kind: "policy", ...gpt.config, responseLimit: model.responseLimit }
       : { kind: "scalar", ...gpt.config };
   await mkdir(folder, { recursive: true });
-  await writeSafetensors(path.join(folder, weightsFile), await download(parameters), { format: "alignment" });
+  await writeSafetensors(path.join(folder, weightsFile), await download(parameters), {
+    format: "alignment",
+    vocabulary: checksum(vocabulary),
+  });
   await writeFile(path.join(folder, configFile), `${JSON.stringify(config, null, 2)}\n`);
   await writeFile(path.join(folder, vocabularyFile), `${JSON.stringify(vocabulary.toJSON(), null, 1)}\n`);
 }
 
 /** Loads a policy saved by `saveModel`; missing, extra or misshapen weights are errors. */
-export async function loadPolicy(folder: string): Promise<{ policy: Policy; vocabulary: Vocabulary }> {
+export async function loadPolicy(folder: string): Promise<{ policy: Policy; vocabulary: Tokenizer }> {
   const { config, tensors, vocabulary } = await load(folder, "policy");
   const limit = config.responseLimit;
   if (limit === undefined)
@@ -61,7 +65,7 @@ export async function loadPolicy(folder: string): Promise<{ policy: Policy; voca
 }
 
 /** Loads a scalar model (reward model, value function) saved by `saveModel`. */
-export async function loadScalarModel(folder: string): Promise<{ model: ScalarModel; vocabulary: Vocabulary }> {
+export async function loadScalarModel(folder: string): Promise<{ model: ScalarModel; vocabulary: Tokenizer }> {
   const { config, tensors, vocabulary } = await load(folder, "scalar");
   return inFile(path.join(folder, weightsFile), () => {
     const take = (name: string, shape: number[]): Float32Array => {
@@ -92,7 +96,7 @@ export async function download(parameters: ReadonlyMap<string, tf.Tensor>): Prom
 async function load(
   folder: string,
   kind: StoredConfig["kind"],
-): Promise<{ config: StoredConfig; tensors: Map<string, StoredTensor>; vocabulary: Vocabulary }> {
+): Promise<{ config: StoredConfig; tensors: Map<string, StoredTensor>; vocabulary: Tokenizer }> {
   const [file, words] = [configFile, vocabularyFile].map((name) => path.join(folder, name));
   const [configText, vocabularyText] = await Promise.all([readFile(file, "utf8"), readFile(words, "utf8")]);
   const parsed = configSchema.safeParse(inFile(file, () => JSON.parse(configText) as unknown));
@@ -101,12 +105,24 @@ async function load(
     const loader = parsed.data.kind === "policy" ? "loadPolicy" : "loadScalarModel";
     throw new Error(`${file}: expected a ${kind} model, found a ${parsed.data.kind} model; use ${loader}`);
   }
-  const vocabulary = inFile(words, () => Vocabulary.fromJSON(JSON.parse(vocabularyText) as unknown));
+  const vocabulary = inFile(words, () => tokenizerFromJSON(JSON.parse(vocabularyText) as unknown));
   if (vocabulary.size !== parsed.data.vocabularySize) {
     throw new Error(`${words}: has ${vocabulary.size} tokens, the model ${parsed.data.vocabularySize} (${file})`);
   }
-  const { tensors } = await readSafetensors(path.join(folder, weightsFile));
+  const { tensors, metadata } = await readSafetensors(path.join(folder, weightsFile));
+  // Weights saved before there was a checksum have none.
+  if (metadata.vocabulary !== undefined && metadata.vocabulary !== checksum(vocabulary)) {
+    throw new Error(
+      `${words}: is not the vocabulary that the weights in ${weightsFile} were saved with, though it has as many tokens; ` +
+        `put back the one of this model`,
+    );
+  }
   return { config: parsed.data, tensors, vocabulary };
+}
+
+/** Of what a vocabulary is, not of how its file is laid out. */
+function checksum(vocabulary: Tokenizer): string {
+  return createHash("sha256").update(JSON.stringify(vocabulary.toJSON())).digest("hex");
 }
 
 /** Runs something that reads a file's content, and names the file in what it throws. */

@@ -1,6 +1,7 @@
 import type { Random } from "../tensors/random";
 import type { TokenBatch } from "./batches";
-import { EOS, PAD, type Vocabulary } from "./vocabulary";
+import type { Tokenizer } from "./tokenizer";
+import { EOS, PAD } from "./vocabulary";
 
 /**
  * The corpus of pre-training: one long stream of tokens, read through windows.
@@ -10,13 +11,13 @@ import { EOS, PAD, type Vocabulary } from "./vocabulary";
  */
 
 /** All documents in a row, each ended by `<eos>`. */
-export function documentStream(vocabulary: Vocabulary, documents: Iterable<string>): Int32Array {
+export function documentStream(tokenizer: Tokenizer, documents: Iterable<string>): Int32Array {
   const tokens: number[] = [];
   let position = 0;
   for (const document of documents) {
     let encoded: number[];
     try {
-      encoded = vocabulary.encode(document);
+      encoded = tokenizer.encode(document);
     } catch (error) {
       throw new RangeError(`documentStream: document ${position}: ${(error as Error).message}`);
     }

@@ -1,4 +1,5 @@
-import { BOT, EOS, USER, type Vocabulary } from "./vocabulary";
+import type { Tokenizer } from "./tokenizer";
+import { BOT, EOS, USER } from "./vocabulary";
 
 /**
  * The dialogue template: how what people said becomes one sequence of tokens.
@@ -24,18 +25,18 @@ export interface Example {
 }
 
 /** `<user> question <bot>`. */
-export function promptTokens(vocabulary: Vocabulary, question: string): number[] {
-  return dialoguePromptTokens(vocabulary, [{ role: "user", content: question }]);
+export function promptTokens(tokenizer: Tokenizer, question: string): number[] {
+  return dialoguePromptTokens(tokenizer, [{ role: "user", content: question }]);
 }
 
 /** `answer <eos>`. An empty answer is the single action `<eos>`. */
-export function responseTokens(vocabulary: Vocabulary, answer: string): number[] {
-  return [...vocabulary.encode(answer), EOS];
+export function responseTokens(tokenizer: Tokenizer, answer: string): number[] {
+  return [...tokenizer.encode(answer), EOS];
 }
 
 /** The example of a question and its answer. */
-export function questionExample(vocabulary: Vocabulary, question: string, answer: string): Example {
-  return { prompt: promptTokens(vocabulary, question), response: responseTokens(vocabulary, answer) };
+export function questionExample(tokenizer: Tokenizer, question: string, answer: string): Example {
+  return { prompt: promptTokens(tokenizer, question), response: responseTokens(tokenizer, answer) };
 }
 
 /**
@@ -43,11 +44,11 @@ export function questionExample(vocabulary: Vocabulary, question: string, answer
  * said, and a last `<bot>`. The template has no system role: a RangeError, because to leave such a message out would
  * change what was asked. Two messages of one role in a row stay two.
  */
-export function dialoguePromptTokens(vocabulary: Vocabulary, messages: readonly Message[]): number[] {
+export function dialoguePromptTokens(tokenizer: Tokenizer, messages: readonly Message[]): number[] {
   if (messages.length === 0) throw new RangeError("dialoguePromptTokens: expected at least one message, got none");
   const tokens = messages.flatMap(({ role, content }, position) => {
-    if (role === "user") return [USER, ...vocabulary.encode(content)];
-    if (role === "assistant") return [BOT, ...responseTokens(vocabulary, content)];
+    if (role === "user") return [USER, ...tokenizer.encode(content)];
+    if (role === "assistant") return [BOT, ...responseTokens(tokenizer, content)];
     throw new RangeError(
       `dialoguePromptTokens: message ${position} has the role ${JSON.stringify(role)}, and the template knows "user" ` +
         `and "assistant"; say it in a user's message`,
@@ -58,19 +59,19 @@ export function dialoguePromptTokens(vocabulary: Vocabulary, messages: readonly 
 
 /** The two examples of a preference: one prompt, the chosen and the rejected response (a `PreferenceRecord` will do). */
 export function preferenceExamples(
-  vocabulary: Vocabulary,
+  tokenizer: Tokenizer,
   record: { prompt: readonly Message[]; chosen: string; rejected: string },
 ): { chosen: Example; rejected: Example } {
-  const prompt = dialoguePromptTokens(vocabulary, record.prompt);
+  const prompt = dialoguePromptTokens(tokenizer, record.prompt);
   return {
-    chosen: { prompt, response: responseTokens(vocabulary, record.chosen) },
-    rejected: { prompt, response: responseTokens(vocabulary, record.rejected) },
+    chosen: { prompt, response: responseTokens(tokenizer, record.chosen) },
+    rejected: { prompt, response: responseTokens(tokenizer, record.rejected) },
   };
 }
 
 /** The text that a response's tokens say: all before its first `<eos>`, or all of it where it was cut off. */
-export function answerText(vocabulary: Vocabulary, response: Iterable<number>): string {
+export function answerText(tokenizer: Tokenizer, response: Iterable<number>): string {
   const tokens = [...response];
   const end = tokens.indexOf(EOS);
-  return vocabulary.decode(end < 0 ? tokens : tokens.slice(0, end));
+  return tokenizer.decode(end < 0 ? tokens : tokens.slice(0, end));
 }

@@ -44,11 +44,6 @@ export function splitHhRlhf(
   return { prompt: better.prompt, chosen: better.reply, rejected: worse.reply };
 }
 
-/** The dialogue of messages in HH-RLHF's own notation. */
-export function joinHhRlhf(messages: readonly Message[]): string {
-  return messages.map(({ role, content }) => `\n\n${role === "user" ? "Human" : "Assistant"}: ${content}`).join("");
-}
-
 function splitDialogue(path: string, text: string): { prompt: Message[]; reply: string } | Mismatch {
   const markers = [...text.matchAll(/\n\n(Human|Assistant): ?/g)];
   if (markers.at(0)?.index !== 0) {

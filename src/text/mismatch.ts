@@ -15,7 +15,7 @@ export class Phrase {
 
 /** The first thing that zod found wrong with a value. */
 export function mismatchOf(error: z.ZodError, value: unknown): Mismatch {
-  const [issue] = error.issues;
+  const issue = innermost(error.issues[0]);
   let found = value;
   for (const key of issue.path) found = (found as Record<PropertyKey, unknown> | null | undefined)?.[key];
   let path = "";
@@ -25,6 +25,13 @@ export function mismatchOf(error: z.ZodError, value: unknown): Mismatch {
   return { path, expected: expectation(issue), found };
 }
 
+/** Of a value that may be of several kinds, what is wrong with it as the kind that it is; else the issue itself. */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code !== "invalid_union") return issue;
+  const within = issue.errors.map(([first]) => innermost(first)).find(({ path }) => path.length > 0);
+  return within ? { ...within, path: [...issue.path, ...within.path] } : issue;
+}
+
 /** What zod wanted, in words. */
 function expectation(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type") {
@@ -32,6 +39,7 @@ function expectation(issue: z.core.$ZodIssue): string {
     return words[issue.expected] ?? `a ${issue.expected}`;
   }
   if (issue.code === "invalid_value") return issue.values.map((value) => JSON.stringify(value)).join(" or ");
+  if (issue.code === "invalid_union") return issue.errors.map(([first]) => expectation(first)).join(" or ");
   if (issue.code === "unrecognized_keys") return `no field ${issue.keys.map((key) => JSON.stringify(key)).join(", ")}`;
   if (issue.code === "too_small" || issue.code === "too_big") {
     const bound = issue.code === "too_small" ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;

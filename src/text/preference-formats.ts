@@ -37,21 +37,24 @@ const strings = format(
 
 /**
  * The same as lists of `{role, content}`, one assistant message in each reply. Without `prompt`, the two lists are whole
- * dialogues that share all but the last message (TRL calls this an implicit prompt).
+ * dialogues that share all but the last message (TRL calls this an implicit prompt). A prompt that is a string is what the
+ * user said: the whole prompt of two replies, or the last user message of two whole dialogues.
  */
 const messages = format(
   "{prompt: [{role, content}, …], chosen: [{role, content}], rejected: [{role, content}]}",
   z.object({
-    prompt: z.array(messageSchema).min(1).optional(),
+    prompt: z.union([z.string(), z.array(messageSchema).min(1)]).optional(),
     chosen: z.array(messageSchema).min(1),
     rejected: z.array(messageSchema).min(1),
     ...extras,
   }),
-  ({ prompt, chosen, rejected, ...rest }) => {
-    if (!prompt) {
-      const split = splitMessages(chosen, rejected);
+  ({ prompt: asked, chosen, rejected, ...rest }) => {
+    const replies = chosen.length === 1 && rejected.length === 1;
+    if (asked === undefined || (typeof asked === "string" && !replies)) {
+      const split = splitMessages(chosen, rejected, asked);
       return "expected" in split ? split : { ...split, ...rest };
     }
+    const prompt = typeof asked === "string" ? [{ role: "user" as const, content: asked }] : asked;
     for (const [path, said] of Object.entries({ chosen, rejected })) {
       if (reply.safeParse(said).success) continue;
       return { path, expected: "one message of the assistant, as the prompt has the rest", found: said };
@@ -87,12 +90,8 @@ const ultrafeedback = format(
     score_rejected: z.number(),
   }),
   (row) => {
-    const split = splitMessages(row.chosen, row.rejected);
+    const split = splitMessages(row.chosen, row.rejected, row.prompt);
     if ("expected" in split) return split;
-    const asked = split.prompt.filter((message) => message.role === "user").pop();
-    if (asked?.content !== row.prompt) {
-      return { path: "prompt", expected: "the last user message of chosen", found: row.prompt };
-    }
     const margin = row.score_chosen - row.score_rejected;
     if (margin < 0) {
       const expected = `at least score_rejected, ${row.score_rejected}`;
@@ -160,19 +159,21 @@ export const PREFERENCE_FORMATS: Readonly<Record<PreferenceFormatName, Preferenc
 /** The format that a row's outline is of, well-formed in detail or not; undefined where it is of none. */
 export function detectFormat(row: unknown): PreferenceFormatName | undefined {
   if (typeof row !== "object" || row === null || Array.isArray(row)) return undefined;
-  const { prompt, chosen, rejected, summaries, choice } = row as Record<string, unknown>;
+  const { prompt, chosen, rejected, summaries, choice, ...others } = row as Record<string, unknown>;
   if (summaries !== undefined && choice !== undefined) return "summarize-comparisons";
   const lists = Array.isArray(chosen) || (chosen === undefined && Array.isArray(rejected));
   const texts = typeof chosen === "string" || (chosen === undefined && typeof rejected === "string");
-  if (lists) return typeof prompt === "string" ? "ultrafeedback" : "messages";
+  const scored = ["prompt_id", "score_chosen", "score_rejected"].some((field) => others[field] !== undefined);
+  if (lists) return typeof prompt === "string" && scored ? "ultrafeedback" : "messages";
   if (texts) return prompt === undefined ? "hh-rlhf" : "strings";
   return undefined;
 }
 
-/** Two dialogues that share all but a last message of the assistant. */
+/** Two dialogues that share all but a last message of the assistant; `asked`, where it is known, is the last that the user said. */
 function splitMessages(
   chosen: Message[],
   rejected: Message[],
+  asked: string | undefined,
 ): { prompt: Message[]; chosen: string; rejected: string } | Mismatch {
   for (const [path, dialogue] of Object.entries({ chosen, rejected })) {
     const last = dialogue.length - 1;
@@ -190,6 +191,10 @@ function splitMessages(
   }
   if (rejected.length !== chosen.length) {
     return { path: "rejected", expected: `${chosen.length} messages, as in chosen`, found: rejected };
+  }
+  const lastAsked = prompt.filter((message) => message.role === "user").pop();
+  if (asked !== undefined && lastAsked?.content !== asked) {
+    return { path: "prompt", expected: "the last user message of chosen", found: asked };
   }
   return { prompt, chosen: chosen[chosen.length - 1].content, rejected: rejected[rejected.length - 1].content };
 }

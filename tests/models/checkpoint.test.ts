@@ -3,10 +3,12 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:f
 import path from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { loadPolicy, loadScalarModel, saveModel } from "../../src/models/checkpoint";
-import { sequenceLogProbs, type Policy } from "../../src/models/policy";
+import { Gpt } from "../../src/models/gpt";
+import { Policy, sequenceLogProbs } from "../../src/models/policy";
 import { ScalarModel } from "../../src/models/scalar-head";
 import { Random } from "../../src/tensors/random";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../../src/tensors/safetensors";
+import { BytePairEncoding } from "../../src/text/byte-pair-encoding";
 import { Vocabulary } from "../../src/text/vocabulary";
 import { onEveryBackend } from "../objectives/tabular";
 import { tinyPolicy, tinyPrompts, weightsOf, temporaryFolder } from "./tiny";
@@ -29,6 +31,18 @@ describe("checkpoint", () => {
       assert.equal(loaded.policy.responseLimit, policy.responseLimit);
       assert.deepEqual(loaded.vocabulary.tokens, vocabulary.tokens);
       assert.deepEqual(await sequenceLogProbs(loaded.policy, examples), await sequenceLogProbs(policy, examples));
+      for (const each of [policy, loaded.policy]) each.dispose();
+    });
+
+    it("keeps a vocabulary learnt from text", async () => {
+      const learnt = BytePairEncoding.learn(["eat less sugar, eat less", "less"], { size: 264 });
+      const config = { vocabularySize: learnt.size, context: 8, width: 4, layers: 1, heads: 1 };
+      const policy = new Policy(Gpt.initialise(config, Random.fromSeed(3)), 4);
+      const place = folder.path("learnt");
+      await saveModel(place, policy, learnt);
+      const loaded = await loadPolicy(place);
+      assert.deepEqual(loaded.vocabulary.toJSON(), learnt.toJSON());
+      assert.deepEqual(loaded.vocabulary.encode("eat less salt"), learnt.encode("eat less salt"));
       for (const each of [policy, loaded.policy]) each.dispose();
     });
 
@@ -139,6 +153,16 @@ describe("checkpoint", () => {
         /vocabulary\.json: has 6 tokens, the model 7 .*config\.json/,
       ],
       [
+        "the vocabulary is another of the same size",
+        "scalar",
+        (place) =>
+          writeFileSync(
+            path.join(place, "vocabulary.json"),
+            JSON.stringify(Vocabulary.words(["eat", "less", "salt"]).toJSON()),
+          ),
+        /vocabulary\.json: is not the vocabulary that the weights in model\.safetensors were saved with/,
+      ],
+      [
         "the vocabulary is no vocabulary",
         "policy",
         (place) => writeFileSync(path.join(place, "vocabulary.json"), "[]"),
@@ -196,6 +220,17 @@ describe("checkpoint", () => {
         rmSync(place, { recursive: true });
       });
     }
+
+    it("but not weights from before there was a checksum, nor a vocabulary that is laid out otherwise", async () => {
+      const place = folder.path("old");
+      cpSync(folder.path("good", "policy"), place, { recursive: true });
+      writeFileSync(path.join(place, "vocabulary.json"), JSON.stringify(vocabulary.toJSON()));
+      (await loadPolicy(place)).policy.dispose();
+      const weights = path.join(place, "model.safetensors");
+      const { tensors } = await readSafetensors(weights);
+      await writeSafetensors(weights, tensors, { format: "alignment" });
+      (await loadPolicy(place)).policy.dispose();
+    });
 
     it("a model of the other kind", async () => {
       await assert.rejects(

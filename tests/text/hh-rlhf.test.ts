@@ -3,10 +3,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { Random } from "../../src/tensors/random";
-import { joinHhRlhf, splitHhRlhf } from "../../src/text/hh-rlhf";
+import { splitHhRlhf } from "../../src/text/hh-rlhf";
 import { readPreferences, type Message, type ReadPreferences } from "../../src/text/preferences";
 
 const say = (role: Message["role"], content: string): Message => ({ role, content });
+
+/** The dialogue of messages in HH-RLHF's own notation. */
+const join = (messages: readonly Message[]): string =>
+  messages.map(({ role, content }) => `\n\n${role === "user" ? "Human" : "Assistant"}: ${content}`).join("");
 
 describe("splitHhRlhf", () => {
   it("takes the prompt through the last human turn and the reply after it", () => {
@@ -28,7 +32,7 @@ describe("splitHhRlhf", () => {
     });
   });
 
-  it("undoes joinHhRlhf for random dialogues", () => {
+  it("undoes the notation for random dialogues", () => {
     const rng = Random.fromSeed(1);
     const text = () =>
       Array.from({ length: rng.integer(9) }, () => rng.choose(["a", " ", "\n", "Human:", "é"])).join("");
@@ -38,7 +42,7 @@ describe("splitHhRlhf", () => {
       const prompt = Array.from({ length: rng.integer(5) }, () => say(rng.choose(["user", "assistant"]), clean()));
       prompt.push(say("user", clean()));
       const [chosen, rejected] = [clean(), clean()];
-      const [one, other] = [chosen, rejected].map((reply) => joinHhRlhf([...prompt, say("assistant", reply)]));
+      const [one, other] = [chosen, rejected].map((reply) => join([...prompt, say("assistant", reply)]));
       assert.deepEqual(splitHhRlhf(one, other), { prompt, chosen, rejected });
     }
   });
@@ -82,7 +86,7 @@ describe("the harmless-base test split (../shared/data/hh-rlhf)", () => {
     const lines = gunzipSync(readFileSync(path)).toString("utf8").trimEnd().split("\n");
     lines.forEach((line, i) => {
       const { prompt, chosen, rejected } = read.records[i];
-      const whole = (reply: string) => joinHhRlhf([...prompt, say("assistant", reply)]);
+      const whole = (reply: string) => join([...prompt, say("assistant", reply)]);
       assert.deepEqual({ chosen: whole(chosen), rejected: whole(rejected) }, JSON.parse(line));
     });
   });

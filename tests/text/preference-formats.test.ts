@@ -90,6 +90,22 @@ describe("the public preference formats", () => {
     assert.deepEqual((await read(named, named)).ignored, { "prompt[].name": 2 });
   });
 
+  it("messages: a prompt that is a string is what the user said", async () => {
+    const replies = { ...messages, prompt: "how do i sleep ?" };
+    const dialogues = { ...implicit, prompt: "sleep ?" };
+    const { format, records } = await read(replies, dialogues);
+    assert.equal(format, "messages");
+    assert.deepEqual(records[0], { prompt: messages.prompt, chosen: "dim .", rejected: "no ." });
+    assert.deepEqual(records[1], { prompt: [user("sleep ?")], chosen: "dim .", rejected: "no ." });
+    assert.match(
+      await problem({ ...dialogues, prompt: "wake ?" }),
+      /^prompt: the last user message of chosen, found "wake/,
+    );
+    assert.equal(await problem({ ...messages, prompt: 5 }), "prompt: a string or a list, found 5");
+    assert.match(await problem({ ...messages, prompt: [] }), /^prompt: .*at least 1 item, found a list of 0/);
+    assert.match(await problem({ ...replies, chosen: implicit.chosen }), /^rejected: a prompt and a reply/);
+  });
+
   it("messages: what is no pair of replies to one prompt is refused", async () => {
     const twice = { ...messages, chosen: implicit.chosen };
     assert.equal(
