@@ -10,7 +10,7 @@ import { ScalarModel } from "../../../src/models/scalar-head";
 import type { TrainingRecord } from "../../../src/models/training";
 import { fitEnumerated, maximiseEnumerated } from "../../../src/objectives/enumerated";
 import { pretrain, trainSft } from "../../../src/objectives/maximum-likelihood";
-import { trainPolicyGradient } from "../../../src/objectives/reward-maximisation/reward-maximisation";
+import { trainPolicyGradient } from "../../../src/objectives/reward-maximisation/policy-gradient";
 import { trainRewardModel } from "../../../src/rewards/reward-model";
 import { Random } from "../../../src/tensors/random";
 import type { Example } from "../../../src/text/dialogue";
