@@ -175,7 +175,7 @@ export class Course {
       stage(
         policyPath(alignment),
         { aligned: recipe, path: recipes.pathRecipe(this.sizes, measured) },
-        { ...inputs, members, preferences: this.preferences() },
+        { ...inputs, members, heldOut: this.preferences() },
       ),
     );
   }
