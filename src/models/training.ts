@@ -1,7 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import path from "node:path";
+import { platform } from "../platform";
 import { AdamW, globalNorm, learningRateAt, type Parameters } from "../tensors/adamw";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
@@ -157,7 +155,7 @@ async function* run<Batch>(
   const { rng, checkpointFolder, checkpointEvery, signal } = options;
   const { stepsPerBatch = 1 } = objective;
   const optimiser = new AdamW(objective.parameters, { weightDecay, betas });
-  const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
+  const file = checkpointFolder && `${checkpointFolder}/training.safetensors`;
   const identity = {
     objective: objective.name,
     stream: rng.path,
@@ -195,7 +193,8 @@ async function* run<Batch>(
   };
   let batch: Batch | undefined;
   try {
-    if (file && existsSync(file)) tokens = await restore(file, objective.parameters, optimiser, identity);
+    if (file && (await platform.files.exists(file)))
+      tokens = await restore(file, objective.parameters, optimiser, identity);
     saved = optimiser.steps;
     for (let step = optimiser.steps; step < steps; step++) {
       const pass = step % stepsPerBatch;
@@ -221,7 +220,7 @@ async function* run<Batch>(
       tokens += measured.tokens;
       if (optimiser.steps % checkpointEvery === 0) await save();
       yield { step, loss, gradientNorm, learningRate, tokens, ...metrics, ...measured.metrics };
-      await new Promise((resolve) => setImmediate(resolve));
+      await platform.turn();
       if (signal?.aborted && step + 1 < steps) {
         await save();
         throw new TrainingInterrupted(objective.name, step, steps, file !== undefined);
@@ -231,7 +230,7 @@ async function* run<Batch>(
   } finally {
     // A consumer that leaves the loop early loses nothing either.
     if (!finished) await save();
-    else if (file) await rm(file, { force: true });
+    else if (file) await platform.files.remove(file);
     leaveBatch();
     optimiser.dispose();
   }
