@@ -1,5 +1,5 @@
 import type * as tf from "@tensorflow/tfjs";
-import { z } from "zod";
+import * as z from "zod";
 import { platform } from "../platform";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../tensors/safetensors";
 import { Vocabulary } from "../text/vocabulary";

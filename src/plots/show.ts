@@ -3,7 +3,7 @@
  */
 import { platform } from "../platform";
 import type { Figure } from "./figure";
-import { staticPicture } from "./static-picture"; // not there in a bundle for browsers (package.json), which needs none
+import { staticPicture } from "./static-picture";
 import { escapeHtml, frameTable, table, type FrameLike, type Table } from "./table";
 
 /** MIME types to data, as Jupyter's messaging has it: JSON types hold objects, images base64. */

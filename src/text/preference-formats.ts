@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Message } from "./dialogue";
 import { splitHhRlhf } from "./hh-rlhf";
 import type { Mismatch } from "./mismatch";

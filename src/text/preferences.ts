@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Message } from "./dialogue";
 import { readLines, writeJsonLines } from "./json-lines";
 import { describe, mismatchOf, Phrase, sentence, shorten, type Mismatch } from "./mismatch";
