@@ -19,7 +19,7 @@ export async function scenario(
   const rng = library.Random.fromSeed(12);
   const vocabulary = library.adviceVocabulary();
   const gpt = library.Gpt.initialise(
-    { vocabularySize: vocabulary.size, context: 64, width: 16, layers: 2, heads: 2 },
+    { vocabularySize: vocabulary.size, context: 64, width: 16, layers: 1, heads: 2 },
     rng.child("initial"),
   );
 
@@ -45,7 +45,7 @@ export async function scenario(
   const reference = (await loadPolicy(`${folder}/model`)).policy;
   const prompts = library.trainPrompts().slice(0, 4);
   const tokens = prompts.map(({ text }) => library.promptTokens(vocabulary, text));
-  const samples = await library.sample(policy, tokens, { rng: rng.child("samples") });
+  const samples = await library.sample(policy, tokens.slice(0, 2), { rng: rng.child("samples") });
 
   const answers = library.demonstrations({ count: 12, harmRate: 0.5, rng: rng.child("answers") });
   const comparisons = prompts.map(({ id }, at) => ({ promptId: id, a: answers[at].answer, b: answers[at + 4].answer }));
