@@ -1,5 +1,5 @@
-/** Bytes that WebAssembly and the platform's own functions take. */
-export type Bytes = Uint8Array & BufferSource;
+/** Bytes in memory that no threads share; the name that newer compilers have for it, tslab's does not know. */
+export type Bytes = ReturnType<typeof Uint8Array.from>;
 
 /** Files of the user: models, data, what a stopped run goes on from. Paths have `/` between their parts. */
 export interface Files {
