@@ -125,10 +125,11 @@ async function readText(file: string): Promise<string> {
   const content = await platform.files.read(file).catch((error: Error) => {
     throw new Error(`Cannot read ${file} from ${platform.files.folder()}: ${error.message}.`, { cause: error });
   });
-  const gzipped = content[0] === 0x1f && content[1] === 0x8b;
-  const { bytes, damage } = gzipped ? await platform.gunzip(content) : { bytes: content };
+  const decode = (bytes: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  if (!(content[0] === 0x1f && content[1] === 0x8b)) return decode(content);
+  const { bytes, damage } = await platform.gunzip(content);
   if (damage !== undefined) throw new Error(`Cannot read ${file}: it is ${damage}.`);
-  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  return decode(bytes);
 }
 
 /**
