@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Policy } from "../models/policy";
 import type { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";

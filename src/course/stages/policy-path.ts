@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { evaluateAdvice } from "../../evaluation/advice";
 import { sequenceLogProbs, type Policy } from "../../models/policy";
 import type { ScalarModel } from "../../models/scalar-head";
