@@ -23,7 +23,10 @@ import { exampleLength } from "../text/batches";
 import type { Example } from "../text/dialogue";
 import { download } from "./checkpoint";
 
-const decayRate = z.number().gte(0).lt(1);
+const decayRate = z
+  .number({ error: "a number in [0, 1)" })
+  .gte(0, { error: "a number in [0, 1)" })
+  .lt(1, { error: "a number in [0, 1)" });
 
 /** How to train; every trainer of the course takes these beside its own options. */
 export const trainingOptions = z.strictObject({

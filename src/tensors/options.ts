@@ -9,7 +9,10 @@
 import { z } from "zod";
 
 /** A finite number > 0. */
-export const positive = z.number({ error: "a finite number > 0" }).gt(0, { error: "a finite number > 0" });
+export const positive = z
+  .number({ error: "a finite number > 0" })
+  // Aborting, so that a union with it speaks for itself.
+  .gt(0, { error: "a finite number > 0", abort: true });
 /** A finite number ≥ 0. */
 export const notNegative = z.number({ error: "a finite number ≥ 0" }).gte(0, { error: "a finite number ≥ 0" });
 /** A number > 0, or Infinity, which means that there is no limit. */

@@ -29,7 +29,6 @@ function bowl(change: Partial<Objective<number[]>> = {}): Objective<number[]> & 
   return {
     name: "bowl",
     parameters,
-    settings: { middle: 1 },
     batch: async (_step, rng) => Array.from({ length: 6 }, () => Math.fround(rng.normal())),
     loss(batch) {
       const toMatrix = matrix.sub(tf.tensor2d(batch.slice(0, 4), [2, 2]));
@@ -43,11 +42,17 @@ function bowl(change: Partial<Objective<number[]>> = {}): Objective<number[]> & 
   };
 }
 
-const options = (change: Partial<TrainingOptions> = {}): TrainingOptions => ({
+/** How to train a bowl; beside it stand options of its own, as every method has them. */
+const options = (change: Partial<TrainingOptions> & Record<string, unknown> = {}) => ({
+  middle: 1,
+  corners: [0, 1],
+  places: ["here", "there"],
+  corpus: new Int32Array(3),
+  reward: () => 1,
   steps: 8,
   learningRate: 0.1,
   warmUp: 3,
-  schedule: "cosine",
+  schedule: "cosine" as const,
   weightDecay: 0.3,
   clipNorm: 4.5,
   rng: Random.fromSeed(1).child("bowl"),
@@ -373,10 +378,15 @@ describe("training loop", () => {
       first.dispose();
       const bytes = readFileSync(fileOf(checkpointFolder));
       const wide = tf.tidy(() => tf.variable(tf.zeros([3])));
-      const cases: [Partial<Objective<number[]>>, Partial<TrainingOptions>, RegExp][] = [
+      const cases: [Partial<Objective<number[]>>, Partial<TrainingOptions> & Record<string, unknown>, RegExp][] = [
         [{ name: "valley" }, {}, /objective was bowl, is valley/],
-        [{ settings: { middle: 2 } }, {}, /middle was 1, is 2/],
-        [{ settings: {} }, {}, /middle was 1, is undefined/],
+        [{ stepsPerBatch: 2 }, {}, /stepsPerBatch was 1, is 2/],
+        [{}, { middle: 2 }, /middle was 1, is 2/],
+        [{}, { middle: undefined }, /middle was 1, is undefined/],
+        [{}, { corners: [0, 2] }, /corners was 0,1, is 0,2/],
+        [{}, { places: ["here"] }, /places was 2, is 1/],
+        [{}, { corpus: new Int32Array(4) }, /corpus was 3, is 4/],
+        [{}, { more: false }, /more was undefined, is false/],
         [{}, { rng: Random.fromSeed(1).child("other") }, /stream was 1\/bowl, is 1\/other/],
         [{}, { steps: 9 }, /steps was 8, is 9/],
         [{}, { learningRate: 0.2 }, /learningRate was 0\.1, is 0\.2/],
@@ -412,16 +422,17 @@ describe("training loop", () => {
 
   it("refuses options that make no run, at the call", () => {
     const objective = bowl();
-    const calling = (change: object) => () => train(objective, options(change));
+    const calling = (change: Record<string, unknown>) => () => train(objective, options(change));
     assert.throws(calling({ steps: 2.5 }), /bowl: expected steps to be an integer ≥ 0, got 2.5/);
     assert.throws(calling({ warmUp: -1 }), /warmUp to be an integer ≥ 0, got -1/);
     assert.throws(calling({ checkpointEvery: 0 }), /checkpointEvery to be an integer ≥ 1, got 0/);
-    assert.throws(calling({ learningRate: 0 }), /learningRate to be a positive number, got 0/);
-    assert.throws(calling({ learningRate: NaN }), /learningRate/);
-    assert.throws(calling({ weightDecay: -0.1 }), /weightDecay to be a number ≥ 0, got -0.1/);
-    assert.throws(calling({ betas: [0.9, 1] }), /betas to be two numbers in \[0, 1\), got 0\.9,1/);
-    assert.throws(calling({ clipNorm: 0 }), /clipNorm to be a positive number, got 0/);
-    assert.throws(calling({ schedule: "linear" }), /schedule "constant" or "cosine", got "linear"/);
+    assert.throws(calling({ learningRate: 0 }), /learningRate to be a finite number > 0, got 0/);
+    assert.throws(calling({ learningRate: NaN }), /learningRate to be a finite number > 0, got NaN/);
+    assert.throws(calling({ weightDecay: -0.1 }), /weightDecay to be a finite number ≥ 0, got -0.1/);
+    assert.throws(calling({ betas: [0.9, 1] }), /expected betas\.1 to be a number in \[0, 1\), got 1/);
+    assert.throws(calling({ betas: [0.9] }), /betas to be two numbers in \[0, 1\), got \[0\.9\]/);
+    assert.throws(calling({ clipNorm: 0 }), /clipNorm to be a number > 0, or Infinity, got 0/);
+    assert.throws(calling({ schedule: "linear" }), /schedule to be one of "constant", "cosine", got "linear"/);
     objective.dispose();
   });
 });

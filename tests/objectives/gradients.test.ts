@@ -46,14 +46,17 @@ describe("the gradient of every loss", () => {
     assert.deepEqual(
       known.filter((loss) => !losses.includes(loss)),
       [],
-      "gradients/cases.ts has entries for losses that no file exports",
+      "there are gradient cases for losses that no file exports",
     );
   });
 
   for (const loss of losses) {
     it(`${loss}: is that of its value by finite differences, in each of its inputs`, () => {
       const its = checked.filter((one) => one.loss === loss);
-      assert.ok(its.length > 0, `${loss} has no entry in tests/objectives/gradients/cases.ts: give it one`);
+      assert.ok(
+        its.length > 0,
+        `${loss} has no gradientCases in its method's description, and no entry in gradients/cases.ts: give it one`,
+      );
       for (const { about, input, fixed, largest, difference } of its) {
         const where = `${loss} (${about}), in ${input}`;
         assert.ok(difference <= tolerance * Math.max(1, largest), `${where}: off by ${difference} of ${largest}`);

@@ -287,7 +287,7 @@ describe("maximum likelihood", () => {
         /batchSize to be an integer ≥ 1/,
       );
       const onDemonstrations = (examples: Example[]) => () => trainSft({ ...common, policy, demonstrations: examples });
-      assert.throws(onDemonstrations([]), /at least one demonstration, got none/);
+      assert.throws(onDemonstrations([]), /demonstrations to be a list of at least one demonstration/);
       const long = { prompt: [USER, BOT], response: [4, 4, 4, 4, EOS] };
       assert.throws(onDemonstrations([demonstrations[0], long]), /response 1 has 5 tokens/);
       gpt.dispose();

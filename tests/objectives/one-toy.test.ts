@@ -17,7 +17,8 @@ import { ipoLoss } from "../../src/objectives/contrastive/ipo";
 
 import { nextTokenLoss } from "../../src/objectives/maximum-likelihood";
 import { orpoLoss } from "../../src/objectives/contrastive/orpo";
-import { leaveOneOutAdvantages, policyGradientLoss } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { leaveOneOutAdvantages } from "../../src/objectives/returns";
+import { policyGradientLoss } from "../../src/objectives/reward-maximisation/policy-gradient";
 import { rlooLoss } from "../../src/objectives/reward-maximisation/rloo";
 import { robustDpoLoss } from "../../src/objectives/contrastive/robust-dpo";
 import { simpoLoss } from "../../src/objectives/contrastive/simpo";

@@ -20,7 +20,7 @@ import {
 import { sumOverResponse } from "../../src/objectives/kl";
 import { labelledPairsLoss } from "../../src/objectives/labelled-pairs";
 import { ktoLoss } from "../../src/objectives/contrastive/kto";
-import { klShapedReturns } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { klShapedReturns } from "../../src/objectives/returns";
 import { ppoLoss } from "../../src/objectives/reward-maximisation/ppo";
 import { bradleyTerryProbability } from "../../src/rewards/bradley-terry";
 import { converged, expectedGradient, tokensOf, type Tokens } from "./converged";

@@ -105,7 +105,7 @@ describe("the target pi*", () => {
   });
 
   it("says what is wrong with its arguments", () => {
-    assert.throws(() => logTargetUnnormalised([0], [1], 0), /expected beta > 0, got 0/);
+    assert.throws(() => logTargetUnnormalised([0], [1], 0), /expected beta to be a number > 0, or Infinity, got 0/);
     assert.throws(() => logTargetUnnormalised([0, 0], [1], 1), /expected 2 values, one a sample, got 1/);
     assert.throws(() => estimatePartition([0], [-Infinity]), /sample 0 .* can draw/);
     assert.throws(() => estimatePartition([], []), /at least one sample/);

@@ -9,11 +9,8 @@ import { Policy, responseLogProbs, scoringTensors } from "../../src/models/polic
 import { ScalarModel } from "../../src/models/scalar-head";
 import { train } from "../../src/models/training";
 import { nextTokenLoss } from "../../src/objectives/maximum-likelihood";
-import {
-  klShapedReturns,
-  leaveOneOutAdvantages,
-  policyGradientLoss,
-} from "../../src/objectives/reward-maximisation/policy-gradient";
+import { klShapedReturns, leaveOneOutAdvantages } from "../../src/objectives/returns";
+import { policyGradientLoss } from "../../src/objectives/reward-maximisation/policy-gradient";
 import { bradleyTerryLoss } from "../../src/rewards/bradley-terry";
 import type { Parameters } from "../../src/tensors/adamw";
 import { chooseBackend } from "../../src/tensors/backend";

@@ -7,7 +7,7 @@ import { ipoLoss } from "../../src/objectives/contrastive/ipo";
 import { ktoLoss } from "../../src/objectives/contrastive/kto";
 import { labelledPairsLoss } from "../../src/objectives/labelled-pairs";
 import { orpoLoss } from "../../src/objectives/contrastive/orpo";
-import { klShapedReturns, leaveOneOutAdvantages } from "../../src/objectives/reward-maximisation/policy-gradient";
+import { klShapedReturns, leaveOneOutAdvantages } from "../../src/objectives/returns";
 import { ppoLoss } from "../../src/objectives/reward-maximisation/ppo";
 import { rlooLoss } from "../../src/objectives/reward-maximisation/rloo";
 import { robustDpoLoss } from "../../src/objectives/contrastive/robust-dpo";

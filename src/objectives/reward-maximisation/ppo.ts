@@ -26,6 +26,7 @@ import {
   checkValue,
   fraction,
   given,
+  notNegative,
   positive,
   positiveOrInfinite,
   wholeNumber,
@@ -82,7 +83,7 @@ export function ppoLoss(batch: PpoBatch): Loss {
     checkShape(`ppoLoss: ${name}`, tensor, logProbs.shape);
   }
   checkValue("ppoLoss", "valueClip", positiveOrInfinite, valueClip);
-  checkValue("ppoLoss", "valueCoefficient", positive, valueCoefficient);
+  checkValue("ppoLoss", "valueCoefficient", notNegative, valueCoefficient);
   checkValue("ppoLoss", "normaliser", positive, normaliser);
   return tf.tidy(() => {
     const policy = clippedSurrogate({ logProbs, oldLogProbs, advantages, mask, clip });

@@ -195,7 +195,7 @@ describe("BRAIn", () => {
       tf.tidy(() => {
         const right = { logProbs: tf.tensor1d([-1, -1]), logTarget: [0, 0], logProposal: [0, 0], samplesPerPrompt: 2 };
         const bad = (change: Partial<BrainBatch>) => () => brainLoss({ ...right, ...change });
-        assert.throws(bad({ samplesPerPrompt: 3 }), /samplesPerPrompt to be a positive integer that divides 2, got 3/);
+        assert.throws(bad({ samplesPerPrompt: 3 }), /samplesPerPrompt to be an integer ≥ 1 that divides 2, .*, got 3/);
         assert.throws(bad({ logTarget: [0] }), /brainLoss: logTarget: expected 2 values/);
         assert.throws(bad({ logProposal: [0, -Infinity] }), /logProposal: expected a finite number for response 1/);
       });

@@ -271,20 +271,20 @@ describe("distribution matching", () => {
   });
 
   it("refuses, at the call, what cannot be run", () => {
-    for (const [train, where] of [
-      [trainDpg, "trainDpg"],
-      [trainBrain, "trainBrain"],
-      [(o: TargetOptions) => trainFDpg({ ...o, divergence: "jensenShannon" }), "trainFDpg"],
+    for (const [train, where, name] of [
+      [trainDpg, "trainDpg", "DPG"],
+      [trainBrain, "trainBrain", "BRAIn"],
+      [(o: TargetOptions) => trainFDpg({ ...o, divergence: "jensenShannon" }), "trainFDpg", "f-DPG"],
     ] as const) {
       const calling = (change: Partial<TargetOptions>) => () => train(options(change));
       const saying = (what: string): RegExp => new RegExp(`${where}: ${what}`);
-      assert.throws(calling({ beta: 0 }), saying("expected a finite beta > 0, got 0"));
+      assert.throws(calling({ beta: 0 }), saying("expected beta to be a finite number > 0, got 0"));
       assert.throws(calling({ samplesPerPrompt: 1 }), saying("expected samplesPerPrompt to be an integer ≥ 2, got 1"));
       assert.throws(calling({ stepsPerBatch: 0 }), saying("expected stepsPerBatch to be an integer ≥ 1, got 0"));
-      assert.throws(calling({ prompts: [] }), saying("expected at least one prompt"));
-      assert.throws(calling({ reference: policy }), saying("policy and reference share their weights"));
+      assert.throws(calling({ prompts: [] }), saying("expected prompts to be a list of at least one prompt"));
+      assert.throws(calling({ reference: policy }), new RegExp(`${name}: policy and reference share their weights`));
     }
     const unknown = { ...options(), divergence: "hellinger" as "jensenShannon" };
-    assert.throws(() => trainFDpg(unknown), /trainFDpg: expected a divergence of .* got "hellinger"/);
+    assert.throws(() => trainFDpg(unknown), /trainFDpg: expected divergence to be one of .* got "hellinger"/);
   });
 });

@@ -151,9 +151,15 @@ describe("f-DPG", () => {
           samplesPerPrompt: 3,
         };
         const bad = (change: object) => () => fDpgLoss({ ...right, ...change });
-        assert.throws(bad({ divergence: "hellinger" }), /expected a divergence of klTargetToPolicy,.* got "hellinger"/);
-        assert.throws(bad({ baseline: "mean" }), /expected a baseline of none, atTarget, leaveOneOut, got "mean"/);
-        assert.throws(bad({ samplesPerPrompt: 2 }), /samplesPerPrompt to be at least 2 and to divide 3, got 2/);
+        assert.throws(
+          bad({ divergence: "hellinger" }),
+          /expected divergence to be one of "klTargetToPolicy",.* got "hellinger"/,
+        );
+        assert.throws(
+          bad({ baseline: "mean" }),
+          /expected baseline to be one of "none", "atTarget", "leaveOneOut", got "mean"/,
+        );
+        assert.throws(bad({ samplesPerPrompt: 2 }), /samplesPerPrompt to be an integer ≥ 2 that divides 3, .*, got 2/);
         assert.throws(bad({ logTarget: [0, -Infinity, 0] }), /logTarget: expected a finite number for response 1/);
       });
     });

@@ -7,6 +7,7 @@ import { note, replay } from "./replayed-stop-gradient"; // before the losses
 import * as tf from "@tensorflow/tfjs";
 import { finiteDifferenceGradient } from "../../../src/evaluation/exact";
 import { Random } from "../../../src/tensors/random";
+import { allMethods } from "../../../src/objectives/methods";
 import { gradientCases } from "./cases";
 
 /** One input of one case of a loss. */
@@ -25,7 +26,8 @@ export interface CheckedGradient {
 async function main(): Promise<void> {
   await computeInDoublePrecision();
   const checked: CheckedGradient[] = [];
-  for (const [loss, cases] of Object.entries(gradientCases)) {
+  const ofMethods = allMethods.map(({ loss, gradientCases }) => [loss.name, gradientCases] as const);
+  for (const [loss, cases] of [...Object.entries(gradientCases), ...ofMethods]) {
     for (const seed of [0, 1]) {
       for (const { about, inputs, fixed, evaluate } of cases(Random.fromSeed(seed).child(loss))) {
         const names = Object.keys(inputs);

@@ -238,7 +238,7 @@ describe("best-of-n", () => {
       distilBestOfN(options({ policy, ...change }));
     assert.throws(calling({ n: 0 }), /distilBestOfN: expected n to be an integer ≥ 1, got 0/);
     assert.throws(calling({ promptsPerStep: 0 }), /promptsPerStep to be an integer ≥ 1/);
-    assert.throws(calling({ prompts: [] }), /at least one prompt/);
+    assert.throws(calling({ prompts: [] }), /prompts to be a list of at least one prompt/);
     assert.throws(calling({ policy: source }), /share their weights/);
     policy.dispose();
   });

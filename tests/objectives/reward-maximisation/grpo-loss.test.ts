@@ -155,11 +155,14 @@ describe("GRPO", () => {
     for (const deviation of ["none", "population", "sample"] as const) {
       assert.deepEqual([...groupAdvantages([0.1, 0.1, 0.1, 1, 1, 1], 3, deviation)], [0, 0, 0, 0, 0, 0]);
     }
-    assert.throws(() => groupAdvantages([1, 2, 3], 2, "sample"), /divide the 3 rewards, got 2/);
-    assert.throws(() => groupAdvantages([1, 2], 1, "sample"), /at least 2/);
+    assert.throws(
+      () => groupAdvantages([1, 2, 3], 2, "sample"),
+      /groupSize to be an integer ≥ 2 that divides 3, .*, got 2/,
+    );
+    assert.throws(() => groupAdvantages([1, 2], 1, "sample"), /an integer ≥ 2 .*, got 1/);
     assert.throws(
       () => groupAdvantages([1, 2], 2, "std" as GroupDeviation),
-      /one of none, population, sample, got "std"/,
+      /one of "none", "population", "sample", got "std"/,
     );
   });
 
@@ -320,10 +323,10 @@ describe("GRPO", () => {
       tf.tidy(() => {
         assert.throws(
           () => grpoLoss({ ...start(), kl: "reward" as "k3" }),
-          /kl to be one of k3, corrected k3, got "reward"/,
+          /kl to be one of "k3", "corrected k3", got "reward"/,
         );
-        assert.throws(() => grpoLoss({ ...start(), length: "mean" as "tokens" }), /length to be one of response/);
-        assert.throws(() => grpoLoss({ ...start(), beta: -1 }), /finite beta ≥ 0/);
+        assert.throws(() => grpoLoss({ ...start(), length: "mean" as "tokens" }), /length to be one of "response"/);
+        assert.throws(() => grpoLoss({ ...start(), beta: -1 }), /beta to be a finite number ≥ 0, got -1/);
         assert.throws(() => grpoLoss({ ...start(), advantages: tf.ones([3]) }), /advantages: expected shape \[4\]/);
       });
     });

@@ -48,7 +48,7 @@ describe("training by GRPO", () => {
       const policy = reference.clone();
       return {
         parameters: policy.gpt.parameters,
-        stepsPerBatch: change.iterations ?? 2,
+        stepsPerBatch: change.stepsPerBatch ?? 2,
         train: (more) => trainGrpo(options(policy, { ...change, ...more })),
         dispose: () => policy.dispose(),
       };
@@ -115,7 +115,7 @@ describe("training by GRPO", () => {
     const base = await trained(trainee());
     for (const change of [
       { beta: 5 },
-      { iterations: 4 },
+      { stepsPerBatch: 4 },
       { clip: 0.001 },
       { deviation: "none" as const },
       { deviation: "population" as const, clipNorm: 0.01 },
@@ -127,7 +127,13 @@ describe("training by GRPO", () => {
       const other = await trained(trainee(change));
       assert.notDeepEqual(other.weights, base.weights, `${JSON.stringify(change)} changed nothing`);
     }
-    const named: Partial<GrpoOptions> = { iterations: 2, clip: 0.2, deviation: "sample", length: "response", kl: "k3" };
+    const named: Partial<GrpoOptions> = {
+      stepsPerBatch: 2,
+      clip: 0.2,
+      deviation: "sample",
+      length: "response",
+      kl: "k3",
+    };
     assert.deepEqual(await trained(trainee(named)), base, "the defaults are those that the documentation names");
   });
 
@@ -135,11 +141,17 @@ describe("training by GRPO", () => {
     const policy = reference.clone();
     const calling = (change: Partial<GrpoOptions>) => () => trainGrpo(options(policy, change));
     assert.throws(calling({ samplesPerPrompt: 1 }), /samplesPerPrompt to be an integer ≥ 2/);
-    assert.throws(calling({ iterations: 1.5 }), /iterations to be an integer ≥ 1/);
-    assert.throws(calling({ clip: 0 }), /clip > 0/);
-    assert.throws(calling({ deviation: "std" as "none" }), /deviation to be one of none, population, sample/);
-    assert.throws(calling({ length: "words" as "tokens" }), /length to be one of/);
-    assert.throws(calling({ kl: "k1" as "k3" }), /kl to be one of k3, corrected k3, reward, got "k1"/);
+    assert.throws(calling({ stepsPerBatch: 1.5 }), /stepsPerBatch to be an integer ≥ 1/);
+    assert.throws(calling({ clip: 0 }), /clip to be a number > 0, or Infinity, got 0/);
+    assert.throws(
+      calling({ deviation: "std" as "none" }),
+      /deviation to be one of "none", "population", "sample", got "std"/,
+    );
+    assert.throws(
+      calling({ length: "words" as "tokens" }),
+      /length to be one of "response", "tokens", "constant", got "words"/,
+    );
+    assert.throws(calling({ kl: "k1" as "k3" }), /kl to be one of "k3", "corrected k3", "reward", got "k1"/);
     policy.dispose();
   });
 });

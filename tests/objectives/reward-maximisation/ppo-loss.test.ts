@@ -246,9 +246,15 @@ describe("PPO", () => {
 
     it("says what is wrong with its arguments", () => {
       tf.tidy(() => {
-        assert.throws(() => ppoLoss({ ...example(), normaliser: 0 }), /positive normaliser, got 0/);
-        assert.throws(() => ppoLoss({ ...example(), clip: -1 }), /expected clip > 0/);
-        assert.throws(() => ppoLoss({ ...example(), valueClip: 0 }), /expected valueClip > 0/);
+        assert.throws(() => ppoLoss({ ...example(), normaliser: 0 }), /normaliser to be a finite number > 0, got 0/);
+        assert.throws(
+          () => ppoLoss({ ...example(), clip: -1 }),
+          /expected clip to be a number > 0, or Infinity, got -1/,
+        );
+        assert.throws(
+          () => ppoLoss({ ...example(), valueClip: 0 }),
+          /expected valueClip to be a number > 0, or Infinity, got 0/,
+        );
         assert.throws(() => ppoLoss({ ...example(), returns: tf.ones([1, 2]) }), /returns: expected shape \[1, 3\]/);
       });
     });

@@ -4,6 +4,7 @@ import type { Sample } from "../../../src/models/generation";
 import type { Policy } from "../../../src/models/policy";
 import { ScalarModel } from "../../../src/models/scalar-head";
 import { stateValues } from "../../../src/models/state-values";
+import { lossScale } from "../../../src/objectives/returns";
 import { trainPpo, type PpoOptions } from "../../../src/objectives/reward-maximisation/ppo";
 import { ofResponses } from "../../../src/objectives/token-layout";
 import { chooseBackend } from "../../../src/tensors/backend";
@@ -83,7 +84,6 @@ describe("training by PPO", () => {
     const still = {
       learningRate: 1e-12,
       whiten: false,
-      lossScale: 1,
       valueCoefficient: 0.5,
       epochs: 1,
       steps: 2,
@@ -119,7 +119,7 @@ describe("training by PPO", () => {
     assertClose(records[0].advantageStandardDeviation, spread, 1e-4, "deviation over the chosen tokens");
     // The two halves of the batch add up to it: the policy's parts by responses, the values' by states.
     const gain = mean(chosen.map((row) => row.reduce((a, b) => a + b, 0)));
-    const policyPart = mean(records.map(({ loss, valueLoss }) => loss - 0.5 * valueLoss));
+    const policyPart = mean(records.map(({ loss, valueLoss }) => lossScale * (loss - 0.5 * valueLoss)));
     assertClose(policyPart, -gain, 1e-4, "both halves of the batch", 1);
     const whole = await recordsOf(trainPpo(options(start, value, { ...still, steps: 1 })));
     const error = 0.5 * mean(advantages.flat().map((a) => a * a)); // G − V = A
@@ -200,7 +200,6 @@ describe("training by PPO", () => {
       { gamma: 0.5 },
       { lambda: 0.5 },
       { whiten: false },
-      { lossScale: 0.01, clipNorm: 0.1 },
     ]) {
       const other = await trained(trainee(change));
       assert.notDeepEqual(other.weights, base.weights, `${Object.keys(change)} changed nothing`);
@@ -214,7 +213,6 @@ describe("training by PPO", () => {
       gamma: 1,
       lambda: 0.95,
       whiten: true,
-      lossScale: 10,
     };
     assert.deepEqual(await trained(trainee(named)), base, "the defaults are those that the documentation names");
   });
@@ -222,14 +220,13 @@ describe("training by PPO", () => {
   it("refuses, at the call, what cannot be run", () => {
     const [policy, value] = [reference.clone(), valueOf(reference)];
     const calling = (change: Partial<PpoOptions>) => () => trainPpo(options(policy, value, change));
-    assert.throws(calling({ beta: -1 }), /finite beta ≥ 0/);
+    assert.throws(calling({ beta: -1 }), /beta to be a finite number ≥ 0, got -1/);
     assert.throws(calling({ epochs: 0 }), /epochs to be an integer ≥ 1/);
     assert.throws(calling({ minibatches: 3 }), /minibatches to divide the 8 responses, got 3/);
-    assert.throws(calling({ clip: 0 }), /clip > 0/);
-    assert.throws(calling({ valueClip: -1 }), /valueClip > 0/);
-    assert.throws(calling({ lambda: 2 }), /lambda in \[0, 1\], got 2/);
-    assert.throws(calling({ valueCoefficient: 0 }), /positive valueCoefficient/);
-    assert.throws(calling({ lossScale: 0 }), /positive lossScale/);
+    assert.throws(calling({ clip: 0 }), /clip to be a number > 0, or Infinity, got 0/);
+    assert.throws(calling({ valueClip: -1 }), /valueClip to be a number > 0, or Infinity, got -1/);
+    assert.throws(calling({ lambda: 2 }), /lambda to be a number in \[0, 1\], got 2/);
+    assert.throws(calling({ valueCoefficient: 0 }), /valueCoefficient to be a finite number > 0, got 0/);
     const shared = new ScalarModel(policy.gpt, value.weight, value.bias);
     assert.throws(calling({ value: shared }), /share a trunk/);
     policy.dispose();

@@ -8,8 +8,8 @@ import {
   sequenceSpace,
 } from "../../../src/evaluation/exact";
 import type { Policy } from "../../../src/models/policy";
-import { klShapedReturns, leaveOneOutAdvantages } from "../../../src/objectives/reward-maximisation/policy-gradient";
-import { trainPolicyGradient } from "../../../src/objectives/reward-maximisation/reward-maximisation";
+import { klShapedReturns, leaveOneOutAdvantages } from "../../../src/objectives/returns";
+import { trainPolicyGradient } from "../../../src/objectives/reward-maximisation/policy-gradient";
 import { rlooLoss, trainRloo, type RlooOptions } from "../../../src/objectives/reward-maximisation/rloo";
 import { chooseBackend } from "../../../src/tensors/backend";
 import { Random } from "../../../src/tensors/random";
@@ -113,9 +113,9 @@ describe("RLOO", () => {
       tf.tidy(() => {
         const x = tf.ones<tf.Rank.R2>([2, 3]);
         const batch = { logProbs: x, oldLogProbs: x, mask: x, advantages: tf.ones<tf.Rank.R1>([2]), clip: 0.2 };
-        assert.throws(() => rlooLoss({ ...batch, normaliser: -1 }), /positive normaliser, got -1/);
+        assert.throws(() => rlooLoss({ ...batch, normaliser: -1 }), /normaliser to be a finite number > 0, got -1/);
         assert.throws(() => rlooLoss({ ...batch, advantages: tf.ones([3]) }), /advantages: expected shape \[2\]/);
-        assert.throws(() => rlooLoss({ ...batch, clip: NaN }), /clip > 0/);
+        assert.throws(() => rlooLoss({ ...batch, clip: NaN }), /clip to be a number > 0, or Infinity, got NaN/);
       });
     });
   });
@@ -156,7 +156,7 @@ describe("training by RLOO", () => {
       const policy = reference.clone();
       return {
         parameters: policy.gpt.parameters,
-        stepsPerBatch: change.iterations ?? 2,
+        stepsPerBatch: change.stepsPerBatch ?? 2,
         train: (more) => trainRloo(options(policy, { ...change, ...more })),
         dispose: () => policy.dispose(),
       };
@@ -172,7 +172,7 @@ describe("training by RLOO", () => {
 
   it("with one step a batch is the policy gradient", async () => {
     const policies = [reference.clone(), reference.clone()];
-    const one = await recordsOf(trainRloo(options(policies[0], { iterations: 1 })));
+    const one = await recordsOf(trainRloo(options(policies[0], { stepsPerBatch: 1 })));
     const other = await recordsOf(trainPolicyGradient(options(policies[1])));
     one.forEach((record, i) => {
       // Ratios from two ways of computing one log-probability are 1 within 1e-6, and the steps add up.
@@ -223,11 +223,11 @@ describe("training by RLOO", () => {
 
   it("has no option that does nothing", async () => {
     const base = await trained(trainee());
-    for (const change of [{ beta: 0.6 }, { iterations: 4 }, { clip: 0.001 }, { lossScale: 0.01, clipNorm: 0.1 }]) {
+    for (const change of [{ beta: 0.6 }, { stepsPerBatch: 4 }, { clip: 0.001 }]) {
       const other = await trained(trainee(change));
       assert.notDeepEqual(other.weights, base.weights, `${Object.keys(change)} changed nothing`);
     }
-    const named = { iterations: 2, clip: 0.2, lossScale: 10 };
+    const named = { stepsPerBatch: 2, clip: 0.2 };
     assert.deepEqual(await trained(trainee(named)), base, "the defaults are those that the documentation names");
   });
 
@@ -235,10 +235,9 @@ describe("training by RLOO", () => {
     const policy = reference.clone();
     const calling = (change: Partial<RlooOptions>) => () => trainRloo(options(policy, change));
     assert.throws(calling({ samplesPerPrompt: 1 }), /samplesPerPrompt to be an integer ≥ 2/);
-    assert.throws(calling({ iterations: 0 }), /iterations to be an integer ≥ 1/);
-    assert.throws(calling({ clip: -0.1 }), /clip > 0/);
-    assert.throws(calling({ lossScale: Infinity }), /positive lossScale/);
-    assert.throws(calling({ beta: NaN }), /finite beta/);
+    assert.throws(calling({ stepsPerBatch: 0 }), /stepsPerBatch to be an integer ≥ 1/);
+    assert.throws(calling({ clip: -0.1 }), /clip to be a number > 0, or Infinity, got -0.1/);
+    assert.throws(calling({ beta: NaN }), /beta to be a finite number ≥ 0, got NaN/);
     policy.dispose();
   });
 });
