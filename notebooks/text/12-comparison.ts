@@ -131,7 +131,7 @@ const [winner, loser] = [ranked[0], ranked[ranked.length - 1]];
 const trained = ranked.find(({ row }) => row.method !== "bestOfN") ?? winner;
 
 // %% id="compare-matched"
-compare("family", trained.objective, {
+compare("family", trained.branch, {
   explain:
     `here it is ${methods[trained.row.method].label}, with ${trained.row.gold.toFixed(2)}` +
     (trained === winner ? "" : `; best-of-n, which trains nothing, has ${winner.row.gold.toFixed(2)}`),

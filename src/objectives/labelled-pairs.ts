@@ -7,33 +7,35 @@
  * response train on a preference that nobody has.)
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import { sample, type Sample } from "../models/generation";
 import { responseLogProbs, type Policy } from "../models/policy";
-import { checkWholeNumber, paddedTokens } from "../models/training";
+import { paddedTokens, trainingOptions } from "../models/training";
 import { verdictsOf, type Labeller } from "../rewards/labeller";
 import type { Loss } from "../tensors/loss";
+import { givenFunction, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { checkShape } from "../tensors/shape";
+import { mean, sum } from "../tensors/statistics";
 import { dpoLoss } from "./contrastive/dpo";
 import { sumOverResponse } from "./kl";
-import { checkReference, measureRollout } from "./rollouts";
+import type { Budget } from "./method";
+import { betaOption } from "./preference-pairs";
+import { drawingOptions, measureSamples } from "./rollouts";
 
 /** Whose responses are paired, and who compares them. */
-export interface LabelledPairsOptions {
-  /** Trained in place. */
-  policy: Policy;
-  /** π_ref, frozen. */
-  reference: Policy;
-  labeller: Labeller;
-  /** Token ids of the prompts to draw from. */
-  prompts: number[][];
+export const labelledPairsOptions = drawingOptions.extend({
+  labeller: givenFunction<Labeller>("a labeller: a function of candidates"),
   /** K ≥ 2 responses to each prompt; all K·(K − 1)/2 pairs of them are compared. Default 2. */
-  samplesPerPrompt?: number;
-  /** More numbers to report about the responses, e.g. their gold reward. */
-  measure?: (samples: Sample[]) => Record<string, number>;
-}
+  samplesPerPrompt: wholeNumber(2).default(2),
+});
+type LabelledPairsOptions = z.output<typeof labelledPairsOptions>;
 
-export const defaultSamplesPerPair = 2;
+/** What a trainer on pairs of the policy's own responses takes. */
+export const labelledTrainingOptions = trainingOptions.extend(labelledPairsOptions.shape).extend(betaOption);
+
+/** How such a method spends a course's budget. */
+export const spendOnLabels = ({ offline }: Budget) => ({ steps: offline.steps, learningRate: 2e-4 });
 
 /** Indices of two samples. */
 export interface LabelledPair {
@@ -48,23 +50,23 @@ export interface LabelledPairs {
   samples: Sample[];
   /** All pairs of responses to one prompt, ties included; at least one. */
   pairs: LabelledPair[];
+  /** What was drawn in numbers, by the policy that drew it: see `drawLabelledPairs`. */
+  metrics: Record<string, number>;
 }
 
-/** Throws where no pairs can be drawn so. */
-export function checkLabelledPairsOptions(where: string, options: LabelledPairsOptions): void {
-  const { policy, reference, prompts, samplesPerPrompt = defaultSamplesPerPair } = options;
-  checkWholeNumber(where, "samplesPerPrompt", samplesPerPrompt, 2);
-  if (prompts.length === 0) throw new RangeError(`${where}: expected at least one prompt, got none`);
-  checkReference(where, policy, reference);
-}
-
-/** Draws `count` prompts, with replacement, and responses to them from the policy as it is now; has them compared. */
+/**
+ * Draws `count` prompts, with replacement, and responses to them from the policy as it is now; has them compared.
+ *
+ * Metrics: `negativeLogProb` = mean −log π(y | x), the sample estimate of the entropy of responses; `ties` = share of pairs
+ * that are ties; `labels` = pairs the labeller was asked about; `sampledTokens` = tokens drawn, <eos> included; and those of
+ * `measureSamples`.
+ */
 export async function drawLabelledPairs(
   options: LabelledPairsOptions,
   count: number,
   rng: Random,
 ): Promise<LabelledPairs> {
-  const { policy, labeller, prompts, samplesPerPrompt: K = defaultSamplesPerPair } = options;
+  const { policy, labeller, prompts, samplesPerPrompt: K, measure } = options;
   const drawn = rng.child("prompts");
   const chosen = Array.from({ length: count }, () => drawn.choose(prompts));
   const repeated = chosen.flatMap((prompt) => new Array<number[]>(K).fill(prompt));
@@ -81,7 +83,14 @@ export async function drawLabelledPairs(
     const [better, other] = verdict === "second" ? [pair[1], pair[0]] : pair;
     return { chosen: better, rejected: other, tie: verdict === "tie" };
   });
-  return { samples, pairs };
+  const metrics = {
+    negativeLogProb: -mean(samples.map(({ logProbs }) => sum(logProbs))),
+    ties: pairs.filter(({ tie }) => tie).length / pairs.length,
+    labels: differing.length,
+    sampledTokens: sum(samples.map(({ response }) => response.length)),
+    ...measureSamples(samples, policy, measure),
+  };
+  return { samples, pairs, metrics };
 }
 
 export interface LabelledPairsBatch {
@@ -133,7 +142,7 @@ export function labelledPairsLoss({ logProbs, referenceLogProbs, pairs, beta }: 
  */
 export function lossOnPairs(
   policy: Policy,
-  { samples, pairs }: LabelledPairs,
+  { samples, pairs }: Pick<LabelledPairs, "samples" | "pairs">,
   referenceLogProbs: ArrayLike<number>,
   beta: number,
 ): Loss {
@@ -159,7 +168,7 @@ export function lossOnPairs(
 }
 
 /** Tokens whose gradient that loss takes, padding included. */
-export function labelledPairsTokens({ samples, pairs }: LabelledPairs): number {
+export function labelledPairsTokens({ samples, pairs }: Pick<LabelledPairs, "samples" | "pairs">): number {
   return paddedTokens(trainedSamples(pairs).map((i) => samples[i]));
 }
 
@@ -174,33 +183,11 @@ function trainedSamples(pairs: readonly LabelledPair[]): number[] {
 }
 
 /**
- * What is reported of drawn pairs, of the policy that drew them: `negativeLogProb` = mean −log π(y | x), the sample
- * estimate of the entropy of responses; `ties` = share of pairs that are ties; `labels` = pairs the labeller was asked
- * about; `sampledTokens` = tokens drawn, <eos> included; and what `measureRollout` reports.
- */
-export function measureLabelledPairs(
-  { samples, pairs }: LabelledPairs,
-  options: LabelledPairsOptions,
-): Record<string, number> {
-  return {
-    negativeLogProb: -mean(samples.map(logProbOf)),
-    ties: pairs.filter(({ tie }) => tie).length / pairs.length,
-    labels: pairs.filter(({ chosen, rejected }) => !equal(samples[chosen], samples[rejected])).length,
-    sampledTokens: samples.reduce((sum, { response }) => sum + response.length, 0),
-    ...measureRollout({ samples }, options),
-  };
-}
-
-/**
  * mean Σ_t (log π − log π_ref) over the samples (k1): an estimate of KL(π‖π_ref) of the policy that drew them, nats a
  * response.
  */
 export function klOfSamples(samples: readonly Sample[], referenceLogProbs: ArrayLike<number>): number {
-  return mean(samples.map((one, i) => logProbOf(one) - referenceLogProbs[i]));
+  return mean(samples.map(({ logProbs }, i) => sum(logProbs) - referenceLogProbs[i]));
 }
 
-const logProbOf = ({ logProbs }: Sample): number => logProbs.reduce((sum, logProb) => sum + logProb, 0);
-
 const equal = (a: Sample, b: Sample): boolean => String(a.response) === String(b.response);
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;

@@ -79,12 +79,6 @@ export function averageLogProbs(where: string, sums: tf.Tensor1D, lengths: tf.Te
   return sums.div(lengths);
 }
 
-/** ε, a share of labels taken to be flipped: at ½ labels say nothing. */
-export const flipRateOption = z
-  .number({ error: "a number in [0, 0.5)" })
-  .gte(0, { error: "a number in [0, 0.5)" })
-  .lt(0.5, { error: "a number in [0, 0.5)" });
-
 /**
  * What every trainer on pairs takes. The reference is scored once, before the first step, and not needed after; methods
  * without a reference in their loss report against it all the same.
@@ -105,6 +99,9 @@ export const betaOption = {
 
 /** How methods on pairs spend a course's budget: slowly, since at 5e-4 the answers come apart in a notebook's steps. */
 export const spendOnPairs = ({ offline }: Budget) => ({ ...offline, learningRate: 1e-4 });
+/** What cDPO and robust DPO are told of the comparison's labels, which nobody has flipped: what their caution costs. */
+export const supposedFlipRate = 0.1;
+
 /** In the comparison: at the usual rate they end before they have gone as far as they are compared. */
 export const comparedOnPairs = { learningRate: 5e-4 };
 

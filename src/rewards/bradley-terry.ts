@@ -10,6 +10,7 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import type { Loss } from "../tensors/loss";
+import { checkValue, flipRateOption, notNegative } from "../tensors/options";
 import { checkShape } from "../tensors/shape";
 
 /** P(i preferred to j) = p_i/(p_i + p_j) from positive strengths. */
@@ -38,7 +39,7 @@ export interface PreferenceBatch {
   /** By how much the chosen score ought to be ahead: [B], or one number; 0 unless given. */
   margin?: tf.Tensor1D | number;
   /** ε in [0, 0.5): the share of labels taken to be flipped; 0 unless given. */
-  labelSmoothing?: number;
+  assumedFlipRate?: number;
   /**
    * c ≥ 0: weight of mean (r+ + r−)², which holds the scores near zero, where the likelihood leaves them free; 0
    * unless given.
@@ -55,14 +56,12 @@ export interface PreferenceBatch {
  * `rejectedScore` = mean r−, whose common level means nothing.
  */
 export function bradleyTerryLoss(batch: PreferenceBatch): Loss {
-  const { chosen, rejected, margin = 0, labelSmoothing = 0, centring = 0 } = batch;
+  const { chosen, rejected, margin = 0, assumedFlipRate = 0, centring = 0 } = batch;
   checkShape("bradleyTerryLoss: chosen", chosen, [null]);
   checkShape("bradleyTerryLoss: rejected", rejected, chosen.shape);
   if (typeof margin !== "number") checkShape("bradleyTerryLoss: margin", margin, chosen.shape);
-  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5)) {
-    throw new RangeError(`bradleyTerryLoss: expected labelSmoothing in [0, 0.5), got ${labelSmoothing}`);
-  }
-  if (!(centring >= 0)) throw new RangeError(`bradleyTerryLoss: expected centring ≥ 0, got ${centring}`);
+  checkValue("bradleyTerryLoss", "assumedFlipRate", flipRateOption, assumedFlipRate);
+  checkValue("bradleyTerryLoss", "centring", notNegative, centring);
   return tf.tidy(() => {
     const difference = chosen.sub(rejected);
     const ahead = difference.sub(margin);
@@ -70,8 +69,8 @@ export function bradleyTerryLoss(batch: PreferenceBatch): Loss {
     let each = ahead
       .neg()
       .softplus()
-      .mul(1 - labelSmoothing);
-    if (labelSmoothing > 0) each = each.add(ahead.softplus().mul(labelSmoothing));
+      .mul(1 - assumedFlipRate);
+    if (assumedFlipRate > 0) each = each.add(ahead.softplus().mul(assumedFlipRate));
     if (centring > 0) each = each.add(chosen.add(rejected).square().mul(centring));
     const loss = each.mean<tf.Scalar>();
     return {

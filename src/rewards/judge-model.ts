@@ -1,7 +1,9 @@
 import * as tf from "@tensorflow/tfjs";
 import { Gpt } from "../models/gpt";
 import { Policy } from "../models/policy";
-import { checkWholeNumber, train, type TrainingOptions, type TrainingRecord } from "../models/training";
+import type { z } from "zod";
+import { checkOptions, checkValue, given, givenFunction, wholeNumber } from "../tensors/options";
+import { train, trainingOptions, type TrainingRecord } from "../models/training";
 import { causalAttention } from "../tensors/attention";
 import type { Loss } from "../tensors/loss";
 import type { Random } from "../tensors/random";
@@ -178,32 +180,29 @@ export function judgeLogits(judge: Policy, batch: readonly JudgeTokens[]): tf.Te
   return judge.logitsFrom(read).reshape([B, judge.gpt.config.vocabularySize]);
 }
 
-export interface JudgeTrainingOptions extends TrainingOptions {
-  judge: Policy;
+export const judgeTrainingOptions = trainingOptions.extend({
+  judge: given<Policy>("a Policy"),
   /**
    * Draws a lesson for a step from the stream of those drawn together (see `batchSize`), `batchSize` times a step. The last
    * of them may be for steps that are not taken any more.
    */
-  lesson(step: number, rng: Random): JudgeLesson;
+  lesson: givenFunction<(step: number, rng: Random) => JudgeLesson>("a function that draws a lesson"),
   /** Questions a step. Four steps' lessons are drawn together and sorted by length, so that a batch is little padding. */
-  batchSize: number;
-}
+  batchSize: wholeNumber(1),
+});
+export type JudgeTrainingOptions = z.input<typeof judgeTrainingOptions>;
 
 /** Teaches a judge in place by `judgeLoss`. Records carry its metrics. */
-export function trainJudge({
-  judge,
-  lesson,
-  batchSize,
-  ...options
-}: JudgeTrainingOptions): AsyncGenerator<TrainingRecord> {
-  checkWholeNumber("trainJudge", "batchSize", batchSize, 1);
+export function trainJudge(options: JudgeTrainingOptions): AsyncGenerator<TrainingRecord> {
+  const checked = checkOptions("trainJudge", judgeTrainingOptions, options);
+  const { judge, lesson, batchSize, rng } = checked;
   const vocabulary = judgeVocabulary();
   const letters = letterIds(vocabulary);
   const drawTogether = 4;
   let drawn: { group: number; lessons: { question: JudgeTokens; right: number }[] } | undefined;
   const group = (index: number): { question: JudgeTokens; right: number }[] => {
     if (drawn?.group !== index) {
-      const stream = options.rng.child(`lessons ${index}`);
+      const stream = rng.child(`lessons ${index}`);
       const lessons = Array.from({ length: drawTogether * batchSize }, (_, i) => {
         const { question, right } = lesson(drawTogether * index + (i % drawTogether), stream);
         return { question: judgeTokens(vocabulary, question), right: letters[right === "a" ? 0 : 1] };
@@ -217,7 +216,6 @@ export function trainJudge({
     {
       name: "judge",
       parameters: judge.gpt.parameters,
-      settings: { batchSize },
       async batch(step) {
         const which = [2, 0, 3, 1][step % drawTogether]; // not from short to long
         return group(Math.floor(step / drawTogether)).slice(which * batchSize, (which + 1) * batchSize);
@@ -237,7 +235,7 @@ export function trainJudge({
         tokens: batch.length * Math.max(...batch.map(({ question }) => question.tokens.length)),
       }),
     },
-    options,
+    checked,
   );
 }
 
@@ -258,7 +256,7 @@ export async function askJudge(
   questions: readonly JudgeQuestion[],
   batchSize = 64,
 ): Promise<JudgeAnswer[]> {
-  checkWholeNumber("askJudge", "batchSize", batchSize, 1);
+  checkValue("askJudge", "batchSize", wholeNumber(1), batchSize);
   const vocabulary = judgeVocabulary();
   const letters = letterIds(vocabulary);
   const read = questions.map((question) => judgeTokens(vocabulary, question));

@@ -1,13 +1,9 @@
 import * as tf from "@tensorflow/tfjs";
 import type { ScalarModel } from "../models/scalar-head";
-import {
-  checkWholeNumber,
-  drawBatch,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../models/training";
+import type { z } from "zod";
+import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";
+import { checkOptions, flipRateOption, given, givenList, notNegative, wholeNumber } from "../tensors/options";
+import { mean, standardDeviation } from "../tensors/statistics";
 import type { Example } from "../text/dialogue";
 import { bradleyTerryLoss } from "./bradley-terry";
 import type { Reward } from "./reward";
@@ -20,36 +16,29 @@ export interface PreferencePair {
   margin?: number;
 }
 
-export interface RewardModelOptions extends TrainingOptions {
-  model: ScalarModel;
-  pairs: PreferencePair[];
+export const rewardModelOptions = trainingOptions.extend({
+  model: given<ScalarModel>("a ScalarModel"),
+  pairs: givenList<PreferencePair>("preference pair"),
   /** Pairs a step. */
-  batchSize: number;
+  batchSize: wholeNumber(1),
   /** ε in [0, ½): the share of labels taken to be flipped. Default 0. */
-  labelSmoothing?: number;
+  assumedFlipRate: flipRateOption.default(0),
   /** c ≥ 0: weight of mean (r+ + r−)², which pins the level of the scores the likelihood leaves free. Default 0. */
-  centring?: number;
-}
+  centring: notNegative.default(0),
+});
+export type RewardModelOptions = z.input<typeof rewardModelOptions>;
 
 /**
  * Fits a reward model to preferences by maximum likelihood under Bradley-Terry (lecture, "Maximum likelihood estimation
  * for BT models"): max Σ log σ(r(x, y+) − r(x, y−)). Trains in place. Records carry `bradleyTerryLoss`'s metrics.
  */
 export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<TrainingRecord> {
-  const { model, pairs, batchSize, labelSmoothing = 0, centring = 0 } = options;
-  checkWholeNumber("trainRewardModel", "batchSize", batchSize, 1);
-  if (!(labelSmoothing >= 0 && labelSmoothing < 0.5)) {
-    throw new RangeError(`trainRewardModel: expected labelSmoothing in [0, 0.5), got ${labelSmoothing}`);
-  }
-  if (!(centring >= 0 && centring < Infinity)) {
-    throw new RangeError(`trainRewardModel: expected a finite centring ≥ 0, got ${centring}`);
-  }
-  if (pairs.length === 0) throw new RangeError("trainRewardModel: expected at least one preference pair, got none");
+  const checked = checkOptions("trainRewardModel", rewardModelOptions, options);
+  const { model, pairs, batchSize, assumedFlipRate, centring } = checked;
   return train<PreferencePair[]>(
     {
       name: "reward model",
       parameters: model.parameters,
-      settings: { batchSize, labelSmoothing, centring, pairs: pairs.length },
       batch: async (_step, rng) => drawBatch(pairs, batchSize, rng),
       loss(batch) {
         const scores = model.scores(sides(batch));
@@ -58,13 +47,13 @@ export function trainRewardModel(options: RewardModelOptions): AsyncGenerator<Tr
           chosen: scores.slice(0, B),
           rejected: scores.slice(B, B),
           margin: tf.tensor1d(batch.map(({ margin = 0 }) => margin)),
-          labelSmoothing,
+          assumedFlipRate,
           centring,
         });
       },
       measure: (batch) => ({ tokens: paddedTokens(sides(batch)) }),
     },
-    options,
+    checked,
   );
 }
 
@@ -87,10 +76,8 @@ export async function scoreDifferences(model: ScalarModel, pairs: readonly Prefe
 export async function centreScores(model: ScalarModel, examples: Example[]): Promise<{ deviation: number }> {
   if (examples.length === 0) throw new RangeError("centreScores: expected at least one example, got none");
   const scores = await model.score(examples);
-  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
-  const variance = scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length;
-  tf.tidy(() => model.bias.assign(model.bias.sub(mean)));
-  return { deviation: Math.sqrt(variance) };
+  tf.tidy(() => model.bias.assign(model.bias.sub(mean(scores))));
+  return { deviation: standardDeviation(scores) };
 }
 
 /** A trained reward model as a reward function. */

@@ -23,6 +23,12 @@ export const fraction = z
   .gte(0, { error: "a number in [0, 1]" })
   .lte(1, { error: "a number in [0, 1]" });
 
+/** ε, a share of labels taken to be flipped: at ½ labels say nothing. */
+export const flipRateOption = z
+  .number({ error: "a number in [0, 0.5)" })
+  .gte(0, { error: "a number in [0, 0.5)" })
+  .lt(0.5, { error: "a number in [0, 0.5)" });
+
 /** An integer of at least `least`. */
 export const wholeNumber = (least = 0) => {
   const error = `an integer ≥ ${least}`;

@@ -7,22 +7,28 @@
  * what the labels say.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, flipRateOption } from "../../tensors/options";
+import { fixedOfPairs, gradientCase, randomPairs } from "../gradient-cases";
+import { method } from "../method";
 import {
-  checkFlipRate,
+  betaOption,
+  comparedOnPairs,
   implicitRewards,
+  pairTrainingOptions,
+  spendOnPairs,
+  supposedFlipRate,
   trainOnPairs,
   type PairLogProbs,
-  type PairTrainingOptions,
 } from "../preference-pairs";
-import { checkBeta } from "../rollouts";
 
 export interface CdpoBatch extends PairLogProbs {
   /** β > 0. */
   beta: number;
   /** ε in [0, ½): the share of labels taken to be flipped. At 0 this is DPO. */
-  labelSmoothing: number;
+  assumedFlipRate: number;
 }
 
 /**
@@ -31,35 +37,51 @@ export interface CdpoBatch extends PairLogProbs {
  *
  * Metrics: those of `implicitRewards`.
  */
-export function cdpoLoss({ beta, labelSmoothing, ...pairs }: CdpoBatch): Loss {
-  checkFlipRate("cdpoLoss", "labelSmoothing", labelSmoothing);
+export function cdpoLoss({ beta, assumedFlipRate, ...pairs }: CdpoBatch): Loss {
+  checkValue("cdpoLoss", "assumedFlipRate", flipRateOption, assumedFlipRate);
   return tf.tidy(() => {
     const { margin, metrics } = implicitRewards("cdpoLoss", pairs, beta);
     const agree = margin.neg().softplus();
     const disagree = margin.softplus();
-    const loss = agree.mul(1 - labelSmoothing).add(disagree.mul(labelSmoothing));
+    const loss = agree.mul(1 - assumedFlipRate).add(disagree.mul(assumedFlipRate));
     return { loss: loss.mean<tf.Scalar>(), metrics };
   });
 }
 
-export interface CdpoOptions extends PairTrainingOptions {
-  /** β > 0. */
-  beta: number;
-  /** ε in [0, ½). */
-  labelSmoothing: number;
-}
+export const cdpoOptions = pairTrainingOptions.extend({
+  ...betaOption,
+  /** ε in [0, ½): the share of labels taken to be flipped. */
+  assumedFlipRate: flipRateOption,
+});
+export type CdpoOptions = z.input<typeof cdpoOptions>;
 
 /** Trains the policy on preference pairs by `cdpoLoss`; records as `trainOnPairs` has them. */
 export function trainCdpo(options: CdpoOptions): AsyncGenerator<TrainingRecord> {
-  const { beta, labelSmoothing } = options;
-  checkBeta("trainCdpo", beta, true);
-  checkFlipRate("trainCdpo", "labelSmoothing", labelSmoothing);
-  return trainOnPairs(
-    {
-      name: "cDPO",
-      settings: { beta, labelSmoothing },
-      loss: (batch) => cdpoLoss({ ...batch, beta, labelSmoothing }),
-    },
-    options,
-  );
+  const checked = checkOptions("trainCdpo", cdpoOptions, options);
+  const { beta, assumedFlipRate } = checked;
+  return trainOnPairs({ name: "cDPO", loss: (batch) => cdpoLoss({ ...batch, beta, assumedFlipRate }) }, checked);
 }
+
+export const cdpo = method({
+  name: "cdpo",
+  label: "cDPO",
+  branch: "contrastive",
+  published: "2023-11",
+  data: "offline",
+  look: { colour: "#5FC3A6", symbol: "cross", dash: "dash" },
+  feedback: "pairs",
+  options: cdpoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: { ...comparedOnPairs, assumedFlipRate: supposedFlipRate },
+  loss: cdpoLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "β 0.6, ε 0.2",
+      inputs: randomPairs(rng),
+      fixed: fixedOfPairs,
+      evaluate: (inputs) => cdpoLoss({ ...inputs, beta: 0.6, assumedFlipRate: 0.2 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainCdpo({ ...task, ...settings, ...run }),
+});

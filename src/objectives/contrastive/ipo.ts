@@ -11,17 +11,23 @@
  * tokens, after word from the authors, and another number then suits β: that is `lengthNormalised`.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, yesOrNo } from "../../tensors/options";
+import { fixedOfPairs, gradientCase, pairLengths, randomPairs } from "../gradient-cases";
+import { method } from "../method";
 import {
   averageLogProbs,
+  betaOption,
+  comparedOnPairs,
   implicitRewards,
+  pairTrainingOptions,
+  spendOnPairs,
   trainOnPairs,
   type PairLengths,
   type PairLogProbs,
-  type PairTrainingOptions,
 } from "../preference-pairs";
-import { checkBeta } from "../rollouts";
 
 export interface IpoBatch extends PairLogProbs {
   /** β > 0, the paper's τ. */
@@ -55,24 +61,48 @@ function averaged(pairs: PairLogProbs, { chosenLengths, rejectedLengths }: PairL
   };
 }
 
-export interface IpoOptions extends PairTrainingOptions {
-  /** β > 0. */
-  beta: number;
+export const ipoOptions = pairTrainingOptions.extend({
+  ...betaOption,
   /** Whether log-ratios are averaged over a response's tokens. Default false: sums. */
-  lengthNormalised?: boolean;
-}
+  lengthNormalised: yesOrNo.default(false),
+});
+export type IpoOptions = z.input<typeof ipoOptions>;
 
 /** Trains the policy on preference pairs by `ipoLoss`; records as `trainOnPairs` has them. */
 export function trainIpo(options: IpoOptions): AsyncGenerator<TrainingRecord> {
-  const { beta, lengthNormalised = false } = options;
-  checkBeta("trainIpo", beta, true);
+  const checked = checkOptions("trainIpo", ipoOptions, options);
+  const { beta, lengthNormalised } = checked;
   return trainOnPairs(
     {
       name: "IPO",
-      settings: { beta, lengthNormalised },
       loss: ({ chosenLengths, rejectedLengths, ...pairs }) =>
         ipoLoss({ ...pairs, beta, lengths: lengthNormalised ? { chosenLengths, rejectedLengths } : undefined }),
     },
-    options,
+    checked,
   );
 }
+
+export const ipo = method({
+  name: "ipo",
+  label: "IPO",
+  branch: "contrastive",
+  published: "2023-10",
+  data: "offline",
+  look: { colour: "#8A3D00", symbol: "square", dash: "dash" },
+  feedback: "pairs",
+  options: ipoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: comparedOnPairs,
+  loss: ipoLoss,
+  gradientCases: (rng) =>
+    [false, true].map((averaged) =>
+      gradientCase({
+        about: averaged ? "averages" : "sums",
+        inputs: randomPairs(rng),
+        fixed: fixedOfPairs,
+        evaluate: (inputs) => ipoLoss({ ...inputs, beta: 0.6, lengths: averaged ? pairLengths() : undefined }).loss,
+      }),
+    ),
+  train: (task, settings, run) => trainIpo({ ...task, ...settings, ...run }),
+});

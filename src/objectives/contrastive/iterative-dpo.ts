@@ -1,32 +1,35 @@
 import { sequenceLogProbs } from "../../models/policy";
-import { checkWholeNumber, train, type TrainingOptions, type TrainingRecord } from "../../models/training";
+import type { z } from "zod";
+import { train, type TrainingRecord } from "../../models/training";
+import { checkOptions, oneOf, wholeNumber } from "../../tensors/options";
 import type { Random } from "../../tensors/random";
+import { mean } from "../../tensors/statistics";
+import { gradientCase, randomLogProbs } from "../gradient-cases";
 import {
-  checkLabelledPairsOptions,
-  defaultSamplesPerPair,
   drawLabelledPairs,
   klOfSamples,
-  lossOnPairs,
+  labelledPairsLoss,
   labelledPairsTokens,
-  measureLabelledPairs,
+  labelledTrainingOptions,
+  lossOnPairs,
+  spendOnLabels,
   type LabelledPair,
   type LabelledPairs,
-  type LabelledPairsOptions,
 } from "../labelled-pairs";
-import { checkBeta } from "../rollouts";
+import { method } from "../method";
+import { checkReference } from "../rollouts";
 
-export interface IterativeDpoOptions extends LabelledPairsOptions, TrainingOptions {
-  /** β > 0 of the objective whose optimum each round seeks, against that round's reference. */
-  beta: number;
-  /** Gradient steps of a round; there are `steps`/stepsPerRound rounds, the last one shorter if need be. */
-  stepsPerRound: number;
+export const iterativeDpoOptions = labelledTrainingOptions.extend({
+  /** Rounds, among which the steps are divided, the last one shorter if need be. Default 3. */
+  rounds: wholeNumber(1).default(3),
   /** Prompts drawn at the start of a round: K·(K − 1)/2 labelled pairs come of each. */
-  promptsPerRound: number;
+  promptsPerRound: wholeNumber(1),
   /** Pairs a step; at most as many as the round has. */
-  batchSize: number;
+  batchSize: wholeNumber(1),
   /** "fixed": π_ref in every round. "moving": the policy as it was when the round began. Default "fixed". */
-  roundReference?: "fixed" | "moving";
-}
+  roundReference: oneOf(["fixed", "moving"]).default("fixed"),
+});
+export type IterativeDpoOptions = z.input<typeof iterativeDpoOptions>;
 
 interface Round extends LabelledPairs {
   /** log of what the round's loss takes for the reference, of every sample. */
@@ -34,13 +37,12 @@ interface Round extends LabelledPairs {
   /** The pairs of each of the round's steps. */
   minibatches: LabelledPair[][];
   tokensPerStep: number;
-  metrics: Record<string, number>;
 }
 
 /**
  * Iterative DPO, the lecture's mixed case between offline and online (Xu et al. 2023, "Some things are more CRINGE than
  * others"; Dong et al. 2024, "RLHF Workflow"). In rounds: draw pairs from the policy as the round finds it, have them
- * compared, then train DPO on these pairs for `stepsPerRound` steps. One round from the reference is offline DPO; rounds
+ * compared, then train DPO on these pairs for the round's share of the steps. One round from the reference is offline DPO; rounds
  * of one step are online DPO.
  *
  * **The reference decides what β means.** With Bradley-Terry labels and rounds long enough to reach their optimum:
@@ -54,48 +56,39 @@ interface Round extends LabelledPairs {
  *
  * Metrics of a record: `dpoLoss`'s over the step's pairs that are no ties; `round`, from 0; `klRoundStartToReference`, of
  * the policy that drew the round's pairs, to π_ref however the round's reference moves (`klOfSamples`: k1); those of
- * `measureLabelledPairs`, of the round's samples. `tokens` spreads a round's evenly over its steps.
+ * `drawLabelledPairs`, of the round's samples. `tokens` spreads a round's evenly over its steps.
  */
 export function trainIterativeDpo(options: IterativeDpoOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, reference, prompts, beta, stepsPerRound, promptsPerRound, batchSize } = options;
-  const { roundReference = "fixed", samplesPerPrompt = defaultSamplesPerPair } = options;
-  checkLabelledPairsOptions("trainIterativeDpo", options);
-  checkWholeNumber("trainIterativeDpo", "stepsPerRound", stepsPerRound, 1);
-  checkWholeNumber("trainIterativeDpo", "promptsPerRound", promptsPerRound, 1);
-  checkWholeNumber("trainIterativeDpo", "batchSize", batchSize, 1);
-  checkBeta("trainIterativeDpo", beta, true);
+  const checked = checkOptions("trainIterativeDpo", iterativeDpoOptions, options);
+  const { policy, reference, beta, steps, rounds, promptsPerRound, batchSize, roundReference, samplesPerPrompt } =
+    checked;
+  checkReference("trainIterativeDpo", policy, reference);
+  const stepsPerRound = Math.max(1, Math.ceil(steps / rounds));
   const pairsPerRound = (promptsPerRound * samplesPerPrompt * (samplesPerPrompt - 1)) / 2;
   if (batchSize > pairsPerRound) {
     throw new RangeError(
       `trainIterativeDpo: expected a batchSize of at most the ${pairsPerRound} pairs of a round, got ${batchSize}`,
     );
   }
-  if (!["fixed", "moving"].includes(roundReference)) {
-    throw new RangeError(
-      `trainIterativeDpo: expected roundReference "fixed" or "moving", got "${String(roundReference)}"`,
-    );
-  }
   return train<Round>(
     {
       name: "iterative DPO",
       parameters: policy.gpt.parameters,
-      settings: { prompts: prompts.length, promptsPerRound, samplesPerPrompt, batchSize, beta, roundReference },
       stepsPerBatch: stepsPerRound,
       async batch(step, rng) {
-        const labelled = await drawLabelledPairs(options, promptsPerRound, rng);
+        const labelled = await drawLabelledPairs(checked, promptsPerRound, rng);
         const { samples, pairs } = labelled;
         const minibatches = drawMinibatches(pairs, stepsPerRound, batchSize, rng.child("minibatches"));
         const ofReference = await sequenceLogProbs(reference, samples);
-        const tokens = minibatches.map((some) => labelledPairsTokens({ samples, pairs: some }));
         return {
           ...labelled,
           referenceLogProbs: roundReference === "fixed" ? ofReference : await sequenceLogProbs(policy, samples),
           minibatches,
-          tokensPerStep: tokens.reduce((sum, count) => sum + count, 0) / stepsPerRound,
+          tokensPerStep: mean(minibatches.map((some) => labelledPairsTokens({ samples, pairs: some }))),
           metrics: {
             round: step / stepsPerRound,
             klRoundStartToReference: klOfSamples(samples, ofReference),
-            ...measureLabelledPairs(labelled, options),
+            ...labelled.metrics,
           },
         };
       },
@@ -103,9 +96,49 @@ export function trainIterativeDpo(options: IterativeDpoOptions): AsyncGenerator<
         lossOnPairs(policy, { samples, pairs: minibatches[pass] }, referenceLogProbs, beta),
       measure: ({ tokensPerStep, metrics }) => ({ tokens: tokensPerStep, metrics }),
     },
-    options,
+    checked,
   );
 }
+
+export const iterativeDpo = method({
+  name: "iterativeDpo",
+  label: "iterative DPO",
+  branch: "contrastive",
+  published: "2023-12",
+  data: "mixed",
+  look: { colour: "#7BBF3A", symbol: "hexagon", dash: "longdash" },
+  feedback: "labels",
+  options: iterativeDpoOptions,
+  stream: "iterative DPO",
+  spend(budget, { rounds = 3 }) {
+    // As many comparisons over all rounds as a reward model is fitted to.
+    const promptsPerRound = Math.floor(budget.rewardPairs / rounds);
+    return {
+      ...spendOnLabels(budget),
+      promptsPerRound,
+      batchSize: Math.min(budget.offline.batchSize, promptsPerRound),
+    };
+  },
+  compared: { learningRate: 3e-4 },
+  loss: labelledPairsLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "two samples in two pairs, once each way",
+      inputs: { logProbs: randomLogProbs(rng, 2), referenceLogProbs: randomLogProbs(rng, 2) },
+      fixed: ["referenceLogProbs"],
+      evaluate: (inputs) =>
+        labelledPairsLoss({
+          ...inputs,
+          pairs: [
+            { chosen: 0, rejected: 1, tie: false },
+            { chosen: 1, rejected: 0, tie: false },
+          ],
+          beta: 0.6,
+        }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainIterativeDpo({ ...task, ...settings, ...run }),
+});
 
 /** All pairs in an order of their own, then all in another, and so on: no pair is seen twice before each is seen once. */
 function drawMinibatches(pairs: LabelledPair[], count: number, size: number, rng: Random): LabelledPair[][] {

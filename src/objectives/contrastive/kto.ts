@@ -8,22 +8,19 @@
  * neighbour asks the same question the pair is not mismatched, and is used all the same; (3) log-probabilities are sums.
  */
 import * as tf from "@tensorflow/tfjs";
-import { responseLogProbs, sequenceLogProbs, type Policy } from "../../models/policy";
-import {
-  checkWholeNumber,
-  drawBatch,
-  paddedTokens,
-  train,
-  type TrainingOptions,
-  type TrainingRecord,
-} from "../../models/training";
+import type { z } from "zod";
+import { responseLogProbs, sequenceLogProbs } from "../../models/policy";
+import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../../models/training";
 import type { PreferencePair } from "../../rewards/reward-model";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, givenList, notNegative, positive, wholeNumber } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
 import { stopGradient } from "../../tensors/stop-gradient";
 import type { Example } from "../../text/dialogue";
-import { accuracyOf } from "../preference-pairs";
-import { checkBeta, checkReference } from "../rollouts";
+import { gradientCase, randomLogProbs } from "../gradient-cases";
+import { method } from "../method";
+import { accuracyOf, betaOption, comparedOnPairs, spendOnPairs } from "../preference-pairs";
+import { checkReference, policiesOptions } from "../rollouts";
 
 export interface KtoBatch extends KtoWeights {
   /** log π and log π_ref of the responses, [B]: sums over their tokens, `<eos>` included. The reference is held fixed. */
@@ -64,8 +61,9 @@ export function ktoLoss(batch: KtoBatch): Loss {
   checkShape("ktoLoss: mismatchedPolicy", mismatchedPolicy, [null]);
   checkShape("ktoLoss: mismatchedReference", mismatchedReference, mismatchedPolicy.shape);
   if (mismatchedPolicy.size === 0) throw new RangeError("ktoLoss: expected at least one mismatched response, got none");
-  checkBeta("ktoLoss", beta, true);
-  checkWeights("ktoLoss", desirableWeight, undesirableWeight);
+  checkValue("ktoLoss", "beta", positive, beta);
+  checkValue("ktoLoss", "desirableWeight", notNegative, desirableWeight);
+  checkValue("ktoLoss", "undesirableWeight", notNegative, undesirableWeight);
   return tf.tidy(() => {
     const ratios = policy.sub<tf.Tensor1D>(stopGradient(reference));
     const referencePoint = ktoReferencePoint(mismatchedPolicy, mismatchedReference);
@@ -115,17 +113,16 @@ export function markedExamples(pairs: readonly Pick<PreferencePair, "chosen" | "
   ];
 }
 
-export interface KtoOptions extends TrainingOptions, KtoWeights {
-  /** Trained in place. */
-  policy: Policy;
-  /** π_ref, frozen. */
-  reference: Policy;
-  examples: readonly MarkedExample[];
+export const ktoOptions = trainingOptions.extend(policiesOptions.shape).extend({
+  ...betaOption,
+  examples: givenList<MarkedExample>("marked example"),
   /** Examples a step, drawn with replacement, at least 2. Default 32: as many responses as 16 pairs have. */
-  batchSize?: number;
-  /** β > 0: price of a nat of KL. */
-  beta: number;
-}
+  batchSize: wholeNumber(2).default(32),
+  /** λ_D and λ_U, see `KtoWeights`. Default 1. */
+  desirableWeight: notNegative.default(1),
+  undesirableWeight: notNegative.default(1),
+});
+export type KtoOptions = z.input<typeof ktoOptions>;
 
 /** What a step learns from: numbers of examples, and both models' sums on the mismatched. */
 interface Drawn {
@@ -140,19 +137,15 @@ interface Drawn {
  * KL(π‖π_ref) cannot be seen here: nobody draws from the policy.
  */
 export function trainKto(options: KtoOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, reference, examples, batchSize = 32, beta, desirableWeight = 1, undesirableWeight = 1 } = options;
-  checkWholeNumber("trainKto", "batchSize", batchSize, 2);
-  if (examples.length === 0) throw new RangeError("trainKto: expected at least one example, got none");
+  const checked = checkOptions("trainKto", ktoOptions, options);
+  const { policy, reference, examples, batchSize, beta, desirableWeight, undesirableWeight } = checked;
   checkReference("trainKto", policy, reference);
-  checkBeta("trainKto", beta, true);
-  checkWeights("trainKto", desirableWeight, undesirableWeight);
   const all = examples.map(({ example }) => example);
   let referenceSums: Float32Array | undefined;
   return train<Drawn>(
     {
       name: "KTO",
       parameters: policy.gpt.parameters,
-      settings: { beta, desirableWeight, undesirableWeight, batchSize, examples: examples.length },
       async batch(_step, rng) {
         referenceSums ??= await sequenceLogProbs(reference, all);
         const rows = drawBatch([...examples.keys()], batchSize, rng);
@@ -189,13 +182,43 @@ export function trainKto(options: KtoOptions): AsyncGenerator<TrainingRecord> {
       },
       measure: ({ rows }) => ({ tokens: paddedTokens(rows.map((row) => all[row])) }),
     },
-    options,
+    checked,
   );
 }
 
-function checkWeights(where: string, desirableWeight: number, undesirableWeight: number): void {
-  for (const [name, weight] of Object.entries({ desirableWeight, undesirableWeight })) {
-    if (weight >= 0 && weight < Infinity) continue;
-    throw new RangeError(`${where}: expected a finite ${name} ≥ 0, got ${weight}`);
-  }
-}
+export const kto = method({
+  name: "kto",
+  label: "KTO",
+  branch: "contrastive",
+  published: "2024-02",
+  data: "offline",
+  look: { colour: "#8C3F6B", symbol: "diamond", dash: "dot" },
+  feedback: "pairs",
+  options: ktoOptions,
+  stream: "contrastive",
+  spend: (budget) => {
+    const { batchSize, ...spent } = spendOnPairs(budget);
+    return { ...spent, batchSize: 2 * batchSize };
+  },
+  compared: comparedOnPairs,
+  loss: ktoLoss,
+  gradientCases: (rng) =>
+    [1, -9].map((shift) =>
+      gradientCase({
+        about: shift > 0 ? "z of the mismatched" : "z clamped at 0",
+        inputs: {
+          policy: randomLogProbs(rng, 4),
+          reference: randomLogProbs(rng, 4),
+          mismatchedPolicy: randomLogProbs(rng, 3).add<tf.Tensor1D>(shift),
+          mismatchedReference: randomLogProbs(rng, 3),
+        },
+        fixed: ["reference", "mismatchedPolicy", "mismatchedReference"],
+        evaluate: (inputs) => {
+          const desirable = tf.tensor1d([1, 0, 0, 1]);
+          return ktoLoss({ ...inputs, desirable, beta: 0.6, desirableWeight: 1.2, undesirableWeight: 0.7 }).loss;
+        },
+      }),
+    ),
+  train: ({ pairs, ...task }, settings, run) =>
+    trainKto({ ...task, examples: markedExamples(pairs), ...settings, ...run }),
+});

@@ -1,24 +1,26 @@
 import { sequenceLogProbs } from "../../models/policy";
-import { checkWholeNumber, train, type TrainingOptions, type TrainingRecord } from "../../models/training";
+import type { z } from "zod";
+import { train, type TrainingRecord } from "../../models/training";
+import { checkOptions, wholeNumber } from "../../tensors/options";
+import { gradientCase, randomLogProbs } from "../gradient-cases";
 import {
-  checkLabelledPairsOptions,
-  defaultSamplesPerPair,
   drawLabelledPairs,
   klOfSamples,
-  lossOnPairs,
+  labelledPairsLoss,
   labelledPairsTokens,
-  measureLabelledPairs,
+  labelledTrainingOptions,
+  lossOnPairs,
+  spendOnLabels,
   type LabelledPairs,
-  type LabelledPairsOptions,
 } from "../labelled-pairs";
-import { checkBeta } from "../rollouts";
+import { method } from "../method";
+import { checkReference } from "../rollouts";
 
-export interface OnlineDpoOptions extends LabelledPairsOptions, TrainingOptions {
-  /** β > 0 of the objective whose optimum is sought. */
-  beta: number;
+export const onlineDpoOptions = labelledTrainingOptions.extend({
   /** Prompts drawn together. Default 16. */
-  promptsPerStep?: number;
-}
+  promptsPerStep: wholeNumber(1).default(16),
+});
+export type OnlineDpoOptions = z.input<typeof onlineDpoOptions>;
 
 /**
  * Online DPO (Guo et al. 2024, "Direct Language Model Alignment from Online AI Feedback"): each step draws two or more
@@ -38,31 +40,58 @@ export interface OnlineDpoOptions extends LabelledPairsOptions, TrainingOptions 
  * of K responses are compared, not only two; (4) log-probabilities are summed over the response's tokens, <eos> included.
  *
  * Metrics of a record, of the policy before the step: `dpoLoss`'s over the pairs that are no ties; `klPolicyToReference`
- * (`klOfSamples`: k1); those of `measureLabelledPairs`.
+ * (`klOfSamples`: k1); those of `drawLabelledPairs`.
  */
 export function trainOnlineDpo(options: OnlineDpoOptions): AsyncGenerator<TrainingRecord> {
-  const { policy, reference, prompts, beta, promptsPerStep = 16, samplesPerPrompt = defaultSamplesPerPair } = options;
-  checkLabelledPairsOptions("trainOnlineDpo", options);
-  checkWholeNumber("trainOnlineDpo", "promptsPerStep", promptsPerStep, 1);
-  checkBeta("trainOnlineDpo", beta, true);
+  const checked = checkOptions("trainOnlineDpo", onlineDpoOptions, options);
+  const { policy, reference, beta, promptsPerStep } = checked;
+  checkReference("trainOnlineDpo", policy, reference);
   return train<LabelledPairs & { referenceLogProbs: Float32Array }>(
     {
       name: "online DPO",
       parameters: policy.gpt.parameters,
-      settings: { prompts: prompts.length, promptsPerStep, samplesPerPrompt, beta },
       async batch(_step, rng) {
-        const labelled = await drawLabelledPairs(options, promptsPerStep, rng);
-        return { ...labelled, referenceLogProbs: await sequenceLogProbs(reference, labelled.samples) };
+        const labelled = await drawLabelledPairs(checked, promptsPerStep, rng);
+        const referenceLogProbs = await sequenceLogProbs(reference, labelled.samples);
+        const metrics = {
+          klPolicyToReference: klOfSamples(labelled.samples, referenceLogProbs),
+          ...labelled.metrics,
+        };
+        return { ...labelled, referenceLogProbs, metrics };
       },
       loss: (batch) => lossOnPairs(policy, batch, batch.referenceLogProbs, beta),
-      measure: (batch) => ({
-        tokens: labelledPairsTokens(batch),
-        metrics: {
-          klPolicyToReference: klOfSamples(batch.samples, batch.referenceLogProbs),
-          ...measureLabelledPairs(batch, options),
-        },
-      }),
+      measure: (batch) => ({ tokens: labelledPairsTokens(batch), metrics: batch.metrics }),
     },
-    options,
+    checked,
   );
 }
+
+export const onlineDpo = method({
+  name: "onlineDpo",
+  label: "online DPO",
+  branch: "contrastive",
+  published: "2024-02",
+  data: "online",
+  look: { colour: "#2E8B57", symbol: "star", dash: "dashdot" },
+  feedback: "labels",
+  options: onlineDpoOptions,
+  stream: "online DPO",
+  spend: (budget) => ({ ...spendOnLabels(budget), promptsPerStep: budget.offline.batchSize }),
+  compared: { learningRate: 3e-4 },
+  loss: labelledPairsLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "β 0.6, two pairs and a tie",
+      inputs: { logProbs: randomLogProbs(rng, 3), referenceLogProbs: randomLogProbs(rng, 3) },
+      fixed: ["referenceLogProbs"],
+      evaluate: (inputs) => labelledPairsLoss({ ...inputs, pairs: twoAndATie, beta: 0.6 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainOnlineDpo({ ...task, ...settings, ...run }),
+});
+
+const twoAndATie = [
+  { chosen: 0, rejected: 1, tie: false },
+  { chosen: 1, rejected: 2, tie: true },
+  { chosen: 2, rejected: 0, tie: false },
+];

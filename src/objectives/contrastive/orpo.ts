@@ -9,16 +9,22 @@
  * mean over pairs of these averages. TRL's takes the prompt's tokens too, and averages over all tokens of a batch.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, notNegative } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
+import { gradientCase, pairLengths, randomLogProbs } from "../gradient-cases";
+import { method } from "../method";
 import {
   accuracyOf,
   averageLogProbs,
+  comparedOnPairs,
+  pairTrainingOptions,
+  spendOnPairs,
   trainOnPairs,
   type PairLengths,
   type PairLogProbs,
-  type PairTrainingOptions,
 } from "../preference-pairs";
 
 export interface OrpoBatch extends Pick<PairLogProbs, "policyChosen" | "policyRejected">, PairLengths {
@@ -38,7 +44,7 @@ export function orpoLoss(batch: OrpoBatch): Loss {
   const { policyChosen, policyRejected, chosenLengths, rejectedLengths, lambda } = batch;
   checkShape("orpoLoss: policyChosen", policyChosen, [null]);
   checkShape("orpoLoss: policyRejected", policyRejected, policyChosen.shape);
-  checkLambda("orpoLoss", lambda);
+  checkValue("orpoLoss", "lambda", notNegative, lambda);
   return tf.tidy(() => {
     const chosen = averageLogProbs("orpoLoss", policyChosen, chosenLengths);
     const rejected = averageLogProbs("orpoLoss", policyRejected, rejectedLengths);
@@ -71,19 +77,39 @@ export function logOdds<T extends tf.Tensor>(logProbs: T): T {
   });
 }
 
-export interface OrpoOptions extends PairTrainingOptions {
+export const orpoOptions = pairTrainingOptions.extend({
   /** λ ≥ 0. */
-  lambda: number;
-}
+  lambda: notNegative,
+});
+export type OrpoOptions = z.input<typeof orpoOptions>;
 
 /** Trains the policy on preference pairs by `orpoLoss`; records as `trainOnPairs` has them. The reference is only measured by. */
 export function trainOrpo(options: OrpoOptions): AsyncGenerator<TrainingRecord> {
-  const { lambda } = options;
-  checkLambda("trainOrpo", lambda);
-  return trainOnPairs({ name: "ORPO", settings: { lambda }, loss: (batch) => orpoLoss({ ...batch, lambda }) }, options);
+  const checked = checkOptions("trainOrpo", orpoOptions, options);
+  const { lambda } = checked;
+  return trainOnPairs({ name: "ORPO", loss: (batch) => orpoLoss({ ...batch, lambda }) }, checked);
 }
 
-function checkLambda(where: string, lambda: number): void {
-  if (lambda >= 0 && lambda < Infinity) return;
-  throw new RangeError(`${where}: expected a finite lambda ≥ 0, got ${lambda}`);
-}
+export const orpo = method({
+  name: "orpo",
+  label: "ORPO",
+  branch: "contrastive",
+  published: "2024-03",
+  data: "offline",
+  look: { colour: "#C58B1B", symbol: "triangle-down", dash: "longdash" },
+  feedback: "pairs",
+  options: orpoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: { ...comparedOnPairs, lambda: 0.5 },
+  loss: orpoLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "λ 0.4",
+      inputs: { policyChosen: randomLogProbs(rng, 4), policyRejected: randomLogProbs(rng, 4) },
+      fixed: [],
+      evaluate: (inputs) => orpoLoss({ ...inputs, ...pairLengths(), lambda: 0.4 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainOrpo({ ...task, ...settings, ...run }),
+});

@@ -8,22 +8,28 @@
  * The price is variance: every label counts 1/(1 − 2ε) times or more. Where the rate is wrong the correction is wrong too.
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, flipRateOption } from "../../tensors/options";
+import { fixedOfPairs, gradientCase, randomPairs } from "../gradient-cases";
+import { method } from "../method";
 import {
-  checkFlipRate,
+  betaOption,
+  comparedOnPairs,
   implicitRewards,
+  pairTrainingOptions,
+  spendOnPairs,
+  supposedFlipRate,
   trainOnPairs,
   type PairLogProbs,
-  type PairTrainingOptions,
 } from "../preference-pairs";
-import { checkBeta } from "../rollouts";
 
 export interface RobustDpoBatch extends PairLogProbs {
   /** β > 0. */
   beta: number;
   /** ε in [0, ½): the rate at which labels are flipped. At 0 this is DPO. */
-  flipRate: number;
+  assumedFlipRate: number;
 }
 
 /**
@@ -33,38 +39,57 @@ export interface RobustDpoBatch extends PairLogProbs {
  *
  * Metrics: those of `implicitRewards`.
  */
-export function robustDpoLoss({ beta, flipRate, ...pairs }: RobustDpoBatch): Loss {
-  checkFlipRate("robustDpoLoss", "flipRate", flipRate);
+export function robustDpoLoss({ beta, assumedFlipRate, ...pairs }: RobustDpoBatch): Loss {
+  checkValue("robustDpoLoss", "assumedFlipRate", flipRateOption, assumedFlipRate);
   return tf.tidy(() => {
     const { margin, metrics } = implicitRewards("robustDpoLoss", pairs, beta);
     const agree = margin.neg().softplus();
     const disagree = margin.softplus();
     const loss = agree
-      .mul(1 - flipRate)
-      .sub(disagree.mul(flipRate))
-      .div(1 - 2 * flipRate);
+      .mul(1 - assumedFlipRate)
+      .sub(disagree.mul(assumedFlipRate))
+      .div(1 - 2 * assumedFlipRate);
     return { loss: loss.mean<tf.Scalar>(), metrics };
   });
 }
 
-export interface RobustDpoOptions extends PairTrainingOptions {
-  /** β > 0. */
-  beta: number;
-  /** ε in [0, ½). */
-  flipRate: number;
-}
+export const robustDpoOptions = pairTrainingOptions.extend({
+  ...betaOption,
+  /** ε in [0, ½): the rate at which labels are taken to be flipped. */
+  assumedFlipRate: flipRateOption,
+});
+export type RobustDpoOptions = z.input<typeof robustDpoOptions>;
 
 /** Trains the policy on preference pairs by `robustDpoLoss`; records as `trainOnPairs` has them. */
 export function trainRobustDpo(options: RobustDpoOptions): AsyncGenerator<TrainingRecord> {
-  const { beta, flipRate } = options;
-  checkBeta("trainRobustDpo", beta, true);
-  checkFlipRate("trainRobustDpo", "flipRate", flipRate);
+  const checked = checkOptions("trainRobustDpo", robustDpoOptions, options);
+  const { beta, assumedFlipRate } = checked;
   return trainOnPairs(
-    {
-      name: "robust DPO",
-      settings: { beta, flipRate },
-      loss: (batch) => robustDpoLoss({ ...batch, beta, flipRate }),
-    },
-    options,
+    { name: "robust DPO", loss: (batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate }) },
+    checked,
   );
 }
+
+export const robustDpo = method({
+  name: "robustDpo",
+  label: "robust DPO",
+  branch: "contrastive",
+  published: "2024-03",
+  data: "offline",
+  look: { colour: "#00523C", symbol: "x", dash: "dot" },
+  feedback: "pairs",
+  options: robustDpoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: { ...comparedOnPairs, assumedFlipRate: supposedFlipRate },
+  loss: robustDpoLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "β 0.6, ε 0.2",
+      inputs: randomPairs(rng),
+      fixed: fixedOfPairs,
+      evaluate: (inputs) => robustDpoLoss({ ...inputs, beta: 0.6, assumedFlipRate: 0.2 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainRobustDpo({ ...task, ...settings, ...run }),
+});

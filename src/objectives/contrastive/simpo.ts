@@ -10,18 +10,23 @@
  * small: the paper uses 2 to 2.5; (3) no extra likelihood term (TRL's `cpo_alpha`, 1 unless set to 0).
  */
 import * as tf from "@tensorflow/tfjs";
+import type { z } from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
+import { checkOptions, checkValue, notNegative, positive } from "../../tensors/options";
 import { checkShape } from "../../tensors/shape";
+import { gradientCase, pairLengths, randomLogProbs } from "../gradient-cases";
+import { method } from "../method";
 import {
   accuracyOf,
   averageLogProbs,
+  comparedOnPairs,
+  pairTrainingOptions,
+  spendOnPairs,
   trainOnPairs,
   type PairLengths,
   type PairLogProbs,
-  type PairTrainingOptions,
 } from "../preference-pairs";
-import { checkBeta } from "../rollouts";
 
 export interface SimpoBatch extends Pick<PairLogProbs, "policyChosen" | "policyRejected">, PairLengths {
   /** β > 0, of an average log-probability. */
@@ -42,8 +47,8 @@ export function simpoLoss(batch: SimpoBatch): Loss {
   const { policyChosen, policyRejected, chosenLengths, rejectedLengths, beta, gamma } = batch;
   checkShape("simpoLoss: policyChosen", policyChosen, [null]);
   checkShape("simpoLoss: policyRejected", policyRejected, policyChosen.shape);
-  checkBeta("simpoLoss", beta, true);
-  checkGamma("simpoLoss", gamma);
+  checkValue("simpoLoss", "beta", positive, beta);
+  checkValue("simpoLoss", "gamma", notNegative, gamma);
   return tf.tidy(() => {
     const chosen = averageLogProbs("simpoLoss", policyChosen, chosenLengths);
     const rejected = averageLogProbs("simpoLoss", policyRejected, rejectedLengths);
@@ -60,25 +65,41 @@ export function simpoLoss(batch: SimpoBatch): Loss {
   });
 }
 
-export interface SimpoOptions extends PairTrainingOptions {
-  /** β > 0. */
-  beta: number;
+export const simpoOptions = pairTrainingOptions.extend({
+  /** β > 0, of an average log-probability: not the price of a nat of KL. */
+  beta: positive,
   /** γ ≥ 0. */
-  gamma: number;
-}
+  gamma: notNegative,
+});
+export type SimpoOptions = z.input<typeof simpoOptions>;
 
 /** Trains the policy on preference pairs by `simpoLoss`; records as `trainOnPairs` has them. The reference is only measured by. */
 export function trainSimpo(options: SimpoOptions): AsyncGenerator<TrainingRecord> {
-  const { beta, gamma } = options;
-  checkBeta("trainSimpo", beta, true);
-  checkGamma("trainSimpo", gamma);
-  return trainOnPairs(
-    { name: "SimPO", settings: { beta, gamma }, loss: (batch) => simpoLoss({ ...batch, beta, gamma }) },
-    options,
-  );
+  const checked = checkOptions("trainSimpo", simpoOptions, options);
+  const { beta, gamma } = checked;
+  return trainOnPairs({ name: "SimPO", loss: (batch) => simpoLoss({ ...batch, beta, gamma }) }, checked);
 }
 
-function checkGamma(where: string, gamma: number): void {
-  if (gamma >= 0 && gamma < Infinity) return;
-  throw new RangeError(`${where}: expected a finite gamma ≥ 0, got ${gamma}`);
-}
+export const simpo = method({
+  name: "simpo",
+  label: "SimPO",
+  branch: "contrastive",
+  published: "2024-05",
+  data: "offline",
+  look: { colour: "#00466E", symbol: "triangle-up", dash: "dashdot" },
+  feedback: "pairs",
+  options: simpoOptions,
+  stream: "contrastive",
+  spend: spendOnPairs,
+  compared: { ...comparedOnPairs, beta: 2, gamma: 1 },
+  loss: simpoLoss,
+  gradientCases: (rng) => [
+    gradientCase({
+      about: "β 2, γ 0.5",
+      inputs: { policyChosen: randomLogProbs(rng, 4), policyRejected: randomLogProbs(rng, 4) },
+      fixed: [],
+      evaluate: (inputs) => simpoLoss({ ...inputs, ...pairLengths(), beta: 2, gamma: 0.5 }).loss,
+    }),
+  ],
+  train: (task, settings, run) => trainSimpo({ ...task, ...settings, ...run }),
+});
