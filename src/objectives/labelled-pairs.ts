@@ -7,13 +7,13 @@
  * response train on a preference that nobody has.)
  */
 import * as tf from "@tensorflow/tfjs";
-import type * as z from "zod";
+import * as z from "zod";
 import { sample, type Sample } from "../models/generation";
 import { responseLogProbs, type Policy } from "../models/policy";
 import { paddedTokens, trainingOptions } from "../models/training";
 import { verdictsOf, type Labeller } from "../rewards/labeller";
 import type { Loss } from "../tensors/loss";
-import { givenFunction, wholeNumber } from "../tensors/options";
+import { checkOptions, givenFunction, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { checkShape } from "../tensors/shape";
 import { mean, sum } from "../tensors/statistics";
@@ -29,7 +29,7 @@ export const labelledPairsOptions = drawingOptions.extend({
   /** K ≥ 2 responses to each prompt; all K·(K − 1)/2 pairs of them are compared. Default 2. */
   samplesPerPrompt: wholeNumber(2).default(2),
 });
-type LabelledPairsOptions = z.output<typeof labelledPairsOptions>;
+export type LabelledPairsOptions = z.input<typeof labelledPairsOptions>;
 
 /** What a trainer on pairs of the policy's own responses takes. */
 export const labelledTrainingOptions = trainingOptions.extend(labelledPairsOptions.shape).extend(betaOption);
@@ -66,7 +66,8 @@ export async function drawLabelledPairs(
   count: number,
   rng: Random,
 ): Promise<LabelledPairs> {
-  const { policy, labeller, prompts, samplesPerPrompt: K, measure } = options;
+  const checked = checkOptions("drawLabelledPairs", z.object(labelledPairsOptions.shape), options);
+  const { policy, labeller, prompts, samplesPerPrompt: K, measure } = checked;
   const drawn = rng.child("prompts");
   const chosen = Array.from({ length: count }, () => drawn.choose(prompts));
   const repeated = chosen.flatMap((prompt) => new Array<number[]>(K).fill(prompt));

@@ -99,11 +99,10 @@ export const betaOption = {
 
 /** How methods on pairs spend a course's budget: slowly, since at 5e-4 the answers come apart in a notebook's steps. */
 export const spendOnPairs = ({ offline }: Budget) => ({ ...offline, learningRate: 1e-4 });
-/** What cDPO and robust DPO are told of the comparison's labels, which nobody has flipped: what their caution costs. */
-export const supposedFlipRate = 0.1;
-
 /** In the comparison: at the usual rate they end before they have gone as far as they are compared. */
 export const comparedOnPairs = { learningRate: 5e-4 };
+/** What cDPO and robust DPO are told of the comparison's labels, which nobody has flipped: what their caution costs. */
+export const supposedFlipRate = 0.1;
 
 /** A contrastive method: its name, and its loss. */
 export interface PairMethod {

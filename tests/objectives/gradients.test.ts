@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { repositoryRoot } from "../../src/course/paths";
+import { allMethods } from "../../src/objectives/methods";
 import type { CheckedGradient } from "./gradients/child";
 
 /**
@@ -49,6 +50,14 @@ describe("the gradient of every loss", () => {
       "there are gradient cases for losses that no file exports",
     );
   });
+
+  for (const { name, loss } of allMethods) {
+    it(`is asked of ${name} at cases of its own`, () => {
+      const its = checked.filter(({ method }) => method === name);
+      assert.ok(its.length > 0, `${name} has no gradientCases: give its description one for each option of its loss`);
+      assert.deepEqual([...new Set(its.map((one) => one.loss))], [loss.name]);
+    });
+  }
 
   for (const loss of losses) {
     it(`${loss}: is that of its value by finite differences, in each of its inputs`, () => {

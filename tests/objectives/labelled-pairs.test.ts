@@ -7,7 +7,6 @@ import {
   klOfSamples,
   lossOnPairs,
   labelledPairsTokens,
-  measureLabelledPairs,
   type LabelledPair,
   type LabelledPairsOptions,
 } from "../../src/objectives/labelled-pairs";
@@ -71,8 +70,8 @@ describe("labelled pairs", () => {
         return difference > 0 ? "first" : difference < 0 ? "second" : "tie";
       });
     };
-    const { samples, pairs } = await drawLabelledPairs(
-      options({ labeller, samplesPerPrompt: 4 }),
+    const { samples, pairs, metrics } = await drawLabelledPairs(
+      options({ labeller, samplesPerPrompt: 4, measure: () => ({ gold: 3 }) }),
       6,
       Random.fromSeed(1),
     );
@@ -90,7 +89,6 @@ describe("labelled pairs", () => {
     assert.equal(seen.length, differing.length, "nobody is asked about equal responses");
     assert.ok(differing.length < pairs.length && differing.some(({ tie }) => tie), "both kinds of ties must occur");
     const sums = await sequenceLogProbs(policy, samples);
-    const metrics = measureLabelledPairs({ samples, pairs }, options({ measure: () => ({ gold: 3 }) }));
     assertClose(metrics.negativeLogProb, -sums.reduce((a, b) => a + b, 0) / 24, float32, "negativeLogProb");
     assert.equal(metrics.ties, pairs.filter(({ tie }) => tie).length / 36);
     assert.equal(metrics.labels, differing.length);

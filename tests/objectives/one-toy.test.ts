@@ -100,7 +100,7 @@ describe("check 31: all methods on one toy, in expectation, come to what theory 
       "BRAIn off-policy": brain(reference),
       DPO: onPairs((batch) => dpoLoss({ ...batch, beta })),
       "robust DPO, a fifth of the labels flipped": onPairs(
-        (batch) => robustDpoLoss({ ...batch, beta, flipRate: 0.2 }),
+        (batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate: 0.2 }),
         labelled(reference, 0.2),
       ),
       "online DPO": (logits) => onlineDpo(logProbsAt(logits), reference)(logits),
@@ -153,7 +153,7 @@ describe("check 31: all methods on one toy, in expectation, come to what theory 
 
     it("cDPO: the Bradley-Terry fit to labels smoothed towards a coin, short of π*", () => {
       const epsilon = 0.2;
-      const end = run(onPairs((batch) => cdpoLoss({ ...batch, beta, labelSmoothing: epsilon })));
+      const end = run(onPairs((batch) => cdpoLoss({ ...batch, beta, assumedFlipRate: epsilon })));
       // The score equation of each response: as many smoothed wins as its implicit reward predicts.
       const logP = logProbsAt(end);
       const surplus = everyone.map((w) =>

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
+import type { z } from "zod";
 import { responseLogProbs } from "../../src/evaluation/exact";
 import type { GptConfig } from "../../src/models/gpt";
 import { Policy, sequenceLogProbs } from "../../src/models/policy";
@@ -9,7 +10,7 @@ import { dpoLoss, trainDpo, type DpoOptions } from "../../src/objectives/contras
 import { trainIpo } from "../../src/objectives/contrastive/ipo";
 import { markedExamples, mismatched, trainKto, type KtoOptions } from "../../src/objectives/contrastive/kto";
 import { trainOrpo } from "../../src/objectives/contrastive/orpo";
-import type { PairTrainingOptions } from "../../src/objectives/preference-pairs";
+import type { pairTrainingOptions } from "../../src/objectives/preference-pairs";
 import { trainRobustDpo } from "../../src/objectives/contrastive/robust-dpo";
 import { trainSimpo } from "../../src/objectives/contrastive/simpo";
 import { chooseBackend } from "../../src/tensors/backend";
@@ -62,6 +63,7 @@ describe("training on preference pairs", () => {
     assert.equal(tf.memory().numTensors, tensors, "tensors were left behind");
   });
 
+  type PairTrainingOptions = z.input<typeof pairTrainingOptions>;
   type More = Partial<PairTrainingOptions>;
   const shared = (change: More = {}): PairTrainingOptions => ({
     policy,
@@ -79,8 +81,8 @@ describe("training on preference pairs", () => {
   };
   const trainers: Record<string, (change?: More) => AsyncGenerator<TrainingRecord>> = {
     DPO: (change) => trainDpo({ beta: 0.5, ...shared(change) }),
-    cDPO: (change) => trainCdpo({ beta: 0.5, labelSmoothing: 0.1, ...shared(change) }),
-    "robust DPO": (change) => trainRobustDpo({ beta: 0.5, flipRate: 0.1, ...shared(change) }),
+    cDPO: (change) => trainCdpo({ beta: 0.5, assumedFlipRate: 0.1, ...shared(change) }),
+    "robust DPO": (change) => trainRobustDpo({ beta: 0.5, assumedFlipRate: 0.1, ...shared(change) }),
     IPO: (change) => trainIpo({ beta: 0.5, ...shared(change) }),
     SimPO: (change) => trainSimpo({ beta: 2, gamma: 0.5, ...shared(change) }),
     ORPO: (change) => trainOrpo({ lambda: 0.5, ...shared(change) }),
@@ -267,14 +269,14 @@ describe("training on preference pairs", () => {
       await differs(dpo, (more) => dpo({ ...more, ...change }), Object.keys(change)[0]);
     }
     await differs(
-      (more) => trainCdpo({ beta: 0.5, labelSmoothing: 0.1, ...shared(more) }),
-      (more) => trainCdpo({ beta: 0.5, labelSmoothing: 0.2, ...shared(more) }),
-      "labelSmoothing",
+      (more) => trainCdpo({ beta: 0.5, assumedFlipRate: 0.1, ...shared(more) }),
+      (more) => trainCdpo({ beta: 0.5, assumedFlipRate: 0.2, ...shared(more) }),
+      "assumedFlipRate",
     );
     await differs(
-      (more) => trainRobustDpo({ beta: 0.5, flipRate: 0.1, ...shared(more) }),
-      (more) => trainRobustDpo({ beta: 0.5, flipRate: 0.2, ...shared(more) }),
-      "flipRate",
+      (more) => trainRobustDpo({ beta: 0.5, assumedFlipRate: 0.1, ...shared(more) }),
+      (more) => trainRobustDpo({ beta: 0.5, assumedFlipRate: 0.2, ...shared(more) }),
+      "assumedFlipRate",
     );
     await differs(
       (more) => trainIpo({ beta: 0.5, ...shared(more) }),
@@ -321,17 +323,39 @@ describe("training on preference pairs", () => {
     for (const [name, train] of Object.entries(trainers)) {
       assert.throws(() => train({ reference: policy }), /share their weights; train a clone/, name);
       assert.throws(() => train({ batchSize: 0 }), /expected batchSize to be an integer ≥ [12], got 0/, name);
-      assert.throws(() => train({ pairs: [] }), /expected at least one (preference pair|example), got none/, name);
+      assert.throws(
+        () => train({ pairs: [] }),
+        /a list of at least one (preference pair|marked example), got \[\]/,
+        name,
+      );
     }
     assert.throws(() => kto({ batchSize: 1 }), /trainKto: expected batchSize to be an integer ≥ 2, got 1/);
     const two = [{ chosen: example(0, 1), rejected: example(1, 2) }];
     assert.throws(() => trainers.DPO({ pairs: two }), /DPO: pair 0 answers two prompts, \[2,4,3\] and \[2,3\]/);
-    assert.throws(() => trainDpo({ beta: 0, ...shared() }), /trainDpo: expected a finite beta > 0, got 0/);
-    assert.throws(() => trainCdpo({ beta: 1, labelSmoothing: 0.5, ...shared() }), /labelSmoothing in \[0, 0.5\)/);
-    assert.throws(() => trainRobustDpo({ beta: 1, flipRate: 0.6, ...shared() }), /flipRate in \[0, 0.5\)/);
-    assert.throws(() => trainIpo({ beta: -1, ...shared() }), /trainIpo: expected a finite beta > 0/);
-    assert.throws(() => trainSimpo({ beta: 2, gamma: NaN, ...shared() }), /trainSimpo: expected a finite gamma ≥ 0/);
-    assert.throws(() => trainOrpo({ lambda: Infinity, ...shared() }), /trainOrpo: expected a finite lambda ≥ 0/);
-    assert.throws(() => kto({ undesirableWeight: -1 }), /trainKto: expected a finite undesirableWeight ≥ 0/);
+    assert.throws(() => trainDpo({ beta: 0, ...shared() }), /trainDpo: expected beta to be a finite number > 0, got 0/);
+    assert.throws(
+      () => trainCdpo({ beta: 1, assumedFlipRate: 0.5, ...shared() }),
+      /trainCdpo: expected assumedFlipRate to be a number in \[0, 0.5\), got 0.5/,
+    );
+    assert.throws(
+      () => trainRobustDpo({ beta: 1, assumedFlipRate: 0.6, ...shared() }),
+      /trainRobustDpo: expected assumedFlipRate to be a number in \[0, 0.5\), got 0.6/,
+    );
+    assert.throws(
+      () => trainIpo({ beta: -1, ...shared() }),
+      /trainIpo: expected beta to be a finite number > 0, got -1/,
+    );
+    assert.throws(
+      () => trainSimpo({ beta: 2, gamma: NaN, ...shared() }),
+      /trainSimpo: expected gamma to be a finite number ≥ 0, got NaN/,
+    );
+    assert.throws(
+      () => trainOrpo({ lambda: Infinity, ...shared() }),
+      /trainOrpo: expected lambda to be a finite number ≥ 0, got Infinity/,
+    );
+    assert.throws(
+      () => kto({ undesirableWeight: -1 }),
+      /trainKto: expected undesirableWeight to be a finite number ≥ 0, got -1/,
+    );
   });
 });

@@ -230,12 +230,12 @@ export const peerCases: PeerCase[] = [
   {
     name: "cDPO",
     trl: "0.11.4's DPOTrainer, sigmoid with label_smoothing (newer ones have none)",
-    ours: (it) => onPairs(it, (b) => cdpoLoss({ ...b, beta: 0.3, labelSmoothing: 0.15 }).loss),
+    ours: (it) => onPairs(it, (b) => cdpoLoss({ ...b, beta: 0.3, assumedFlipRate: 0.15 }).loss),
   },
   {
     name: "robust DPO",
     trl: "DPOTrainer, robust",
-    ours: (it) => onPairs(it, (b) => robustDpoLoss({ ...b, beta: 0.3, flipRate: 0.15 }).loss),
+    ours: (it) => onPairs(it, (b) => robustDpoLoss({ ...b, beta: 0.3, assumedFlipRate: 0.15 }).loss),
   },
   {
     name: "IPO",

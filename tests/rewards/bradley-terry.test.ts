@@ -40,17 +40,17 @@ describe("the Bradley-Terry loss", () => {
 
   interface Options {
     margin?: number | number[];
-    labelSmoothing?: number;
+    assumedFlipRate?: number;
     centring?: number;
   }
 
   /** By its definition in float64; the first half of `at` are the chosen ones' scores. */
-  function definition(at: Float64Array, { margin = 0, labelSmoothing = 0, centring = 0 }: Options): number {
+  function definition(at: Float64Array, { margin = 0, assumedFlipRate = 0, centring = 0 }: Options): number {
     let sum = 0;
     for (let i = 0; i < pairs; i++) {
       const [w, l] = [at[i], at[pairs + i]];
       const p = 1 / (1 + Math.exp(-(w - l - (typeof margin === "number" ? margin : margin[i]))));
-      sum += -(1 - labelSmoothing) * Math.log(p) - labelSmoothing * Math.log(1 - p) + centring * (w + l) ** 2;
+      sum += -(1 - assumedFlipRate) * Math.log(p) - assumedFlipRate * Math.log(1 - p) + centring * (w + l) ** 2;
     }
     return sum / pairs;
   }
@@ -68,9 +68,9 @@ describe("the Bradley-Terry loss", () => {
     {},
     { margin: 0.5 },
     { margin: margins },
-    { labelSmoothing: 0.1 },
+    { assumedFlipRate: 0.1 },
     { centring: 0.01 },
-    { margin: margins, labelSmoothing: 0.2, centring: 0.3 },
+    { margin: margins, assumedFlipRate: 0.2, centring: 0.3 },
   ];
 
   onEveryBackend(() => {
@@ -121,7 +121,7 @@ describe("the Bradley-Terry loss", () => {
           chosen: tf.tensor1d([3, 1, 2, 0]),
           rejected: tf.tensor1d([1, 1, 3, -1]),
           margin: 0.3,
-          labelSmoothing: 0.2,
+          assumedFlipRate: 0.2,
           centring: 1,
         });
         const values = Object.fromEntries(Object.entries(metrics).map(([name, m]) => [name, m.dataSync()[0]]));
@@ -139,10 +139,13 @@ describe("the Bradley-Terry loss", () => {
         assert.throws(() => bradleyTerryLoss({ chosen, rejected: three }), /rejected: expected shape \[2\], got \[3\]/);
         assert.throws(() => bradleyTerryLoss({ chosen, rejected, margin: three }), /margin: expected shape \[2\]/);
         assert.throws(
-          () => bradleyTerryLoss({ chosen, rejected, labelSmoothing: -0.1 }),
-          /labelSmoothing in \[0, 0.5\)/,
+          () => bradleyTerryLoss({ chosen, rejected, assumedFlipRate: -0.1 }),
+          /assumedFlipRate to be a number in \[0, 0.5\), got -0.1/,
         );
-        assert.throws(() => bradleyTerryLoss({ chosen, rejected, centring: -1 }), /centring ≥ 0, got -1/);
+        assert.throws(
+          () => bradleyTerryLoss({ chosen, rejected, centring: -1 }),
+          /centring to be a finite number ≥ 0, got -1/,
+        );
       });
     });
   });

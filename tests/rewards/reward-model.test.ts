@@ -42,7 +42,7 @@ const pairs: PreferencePair[] = prompts.flatMap((prompt) => {
 function referenceLoss(
   weights: ReadonlyMap<string, Float64Array>,
   batch: PreferencePair[],
-  { labelSmoothing = 0, centring = 0 } = {},
+  { assumedFlipRate = 0, centring = 0 } = {},
 ): number {
   const score = ({ prompt, response }: Example): number => {
     const hidden = referenceHidden(config, weights, [...prompt, ...response]);
@@ -52,7 +52,7 @@ function referenceLoss(
   const each = batch.map(({ chosen, rejected, margin = 0 }) => {
     const [plus, minus] = [score(chosen), score(rejected)];
     const d = plus - minus - margin;
-    const likelihood = (1 - labelSmoothing) * Math.log1p(Math.exp(-d)) + labelSmoothing * Math.log1p(Math.exp(d));
+    const likelihood = (1 - assumedFlipRate) * Math.log1p(Math.exp(-d)) + assumedFlipRate * Math.log1p(Math.exp(d));
     return likelihood + centring * (plus + minus) ** 2;
   });
   return each.reduce((a, b) => a + b) / batch.length;
@@ -89,7 +89,7 @@ describe("reward model", () => {
     const model = modelOf(1);
     const weights = weightsOf(model.parameters);
     model.dispose();
-    for (const change of [{}, { labelSmoothing: 0.2 }, { centring: 0.1 }, { labelSmoothing: 0.1, centring: 0.05 }]) {
+    for (const change of [{}, { assumedFlipRate: 0.2 }, { centring: 0.1 }, { assumedFlipRate: 0.1, centring: 0.05 }]) {
       const { records } = await trained(trainee({ pairs: own, steps: 1, ...change }));
       assertClose(records[0].loss, referenceLoss(weights, batch, change), 1e-5, `loss with ${JSON.stringify(change)}`);
       const gradient = referenceGradient(weights, (w) => referenceLoss(w, batch, change));
@@ -124,14 +124,14 @@ describe("reward model", () => {
     const withMargins = pairs.map((pair) => ({ ...pair, margin: 0.5 }));
     for (const change of [
       { batchSize: 5 },
-      { labelSmoothing: 0.1 },
+      { assumedFlipRate: 0.1 },
       { centring: 0.1 },
       { pairs: withMargins },
       { pairs: pairs.slice(1) },
     ]) {
       assert.notDeepEqual((await trained(trainee(change))).weights, base.weights, JSON.stringify(Object.keys(change)));
     }
-    assert.deepEqual(await trained(trainee({ labelSmoothing: 0, centring: 0 })), base, "the defaults are 0");
+    assert.deepEqual(await trained(trainee({ assumedFlipRate: 0, centring: 0 })), base, "the defaults are 0");
   });
 
   it("counts the tokens of both sides, padding included", async () => {
@@ -189,11 +189,14 @@ describe("reward model", () => {
   it("refuses, at the call or at the first step, what cannot be trained on", async () => {
     const model = modelOf(1);
     const common = { model, steps: 1, learningRate: 0.1, rng: Random.fromSeed(1) };
-    assert.throws(() => trainRewardModel({ ...common, pairs: [], batchSize: 1 }), /at least one preference pair/);
+    assert.throws(
+      () => trainRewardModel({ ...common, pairs: [], batchSize: 1 }),
+      /pairs to be a list of at least one preference pair, got \[\]/,
+    );
     assert.throws(() => trainRewardModel({ ...common, pairs, batchSize: 0 }), /batchSize to be an integer ≥ 1/);
     const calling = (change: object) => () => trainRewardModel({ ...common, pairs, batchSize: 1, ...change });
-    assert.throws(calling({ labelSmoothing: 0.5 }), /labelSmoothing in \[0, 0\.5\), got 0\.5/);
-    assert.throws(calling({ centring: -1 }), /centring ≥ 0, got -1/);
+    assert.throws(calling({ assumedFlipRate: 0.5 }), /assumedFlipRate to be a number in \[0, 0\.5\), got 0\.5/);
+    assert.throws(calling({ centring: -1 }), /centring to be a finite number ≥ 0, got -1/);
     const unknown = [{ chosen: example([2], [9]), rejected: example([2], [1]) }];
     await assert.rejects(
       trainRewardModel({ ...common, pairs: unknown, batchSize: 1 }).next(),

@@ -20,7 +20,7 @@ import { method } from "../method";
 import { checkReference } from "../rollouts";
 
 export const iterativeDpoOptions = labelledTrainingOptions.extend({
-  /** Rounds, among which the steps are divided, the last one shorter if need be. Default 3. */
+  /** Rounds, of ⌈steps/rounds⌉ steps each; what is left of the steps is the last one's. Default 3. */
   rounds: wholeNumber(1).default(3),
   /** Prompts drawn at the start of a round: K·(K − 1)/2 labelled pairs come of each. */
   promptsPerRound: wholeNumber(1),
@@ -42,8 +42,8 @@ interface Round extends LabelledPairs {
 /**
  * Iterative DPO, the lecture's mixed case between offline and online (Xu et al. 2023, "Some things are more CRINGE than
  * others"; Dong et al. 2024, "RLHF Workflow"). In rounds: draw pairs from the policy as the round finds it, have them
- * compared, then train DPO on these pairs for the round's share of the steps. One round from the reference is offline DPO; rounds
- * of one step are online DPO.
+ * compared, then train DPO on these pairs for the round's share of the steps. One round from the reference is offline DPO;
+ * rounds of one step are online DPO.
  *
  * **The reference decides what β means.** With Bradley-Terry labels and rounds long enough to reach their optimum:
  * - fixed: every round seeks pi* ∝ ref·exp(r/β), and later rounds only see to it with fresher pairs;
@@ -110,8 +110,9 @@ export const iterativeDpo = method({
   feedback: "labels",
   options: iterativeDpoOptions,
   stream: "iterative DPO",
-  spend(budget, { rounds = 3 }) {
+  spend(budget, asked) {
     // As many comparisons over all rounds as a reward model is fitted to.
+    const rounds = iterativeDpoOptions.shape.rounds.parse(asked.rounds);
     const promptsPerRound = Math.floor(budget.rewardPairs / rounds);
     return {
       ...spendOnLabels(budget),

@@ -154,7 +154,7 @@ describe("DPO", () => {
           () => dpoLoss({ ...batch, referenceRejected: three }),
           /dpoLoss: referenceRejected: expected shape \[2\], got \[3\]/,
         );
-        assert.throws(() => dpoLoss({ ...batch, beta: 0 }), /dpoLoss: expected a finite beta > 0, got 0/);
+        assert.throws(() => dpoLoss({ ...batch, beta: 0 }), /dpoLoss: expected beta to be a finite number > 0, got 0/);
       });
     });
   });

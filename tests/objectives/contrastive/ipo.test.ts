@@ -91,7 +91,7 @@ describe("IPO", () => {
       const it = randomCase(0);
       tf.tidy(() => {
         const batch = batchAt(asTensor(space, it.logits), it);
-        assert.throws(() => ipoLoss({ ...batch, beta: 0 }), /ipoLoss: expected a finite beta > 0, got 0/);
+        assert.throws(() => ipoLoss({ ...batch, beta: 0 }), /ipoLoss: expected beta to be a finite number > 0, got 0/);
         const lengths = { ...lengthsOf(batch), rejectedLengths: tf.ones<tf.Rank.R1>([3]) };
         assert.throws(
           () => ipoLoss({ ...batch, beta: 1, lengths }),

@@ -51,7 +51,7 @@ describe("iterative DPO", () => {
     prompts: [prompt],
     beta: 1,
     steps: 6,
-    stepsPerRound: 3,
+    rounds: 2,
     promptsPerRound: 12,
     batchSize: 8,
     learningRate: 0.01,
@@ -121,7 +121,7 @@ describe("iterative DPO", () => {
         roundReference,
         beta,
         steps: 3 * stepsPerRound,
-        stepsPerRound,
+        rounds: 3,
         promptsPerRound: 256,
         samplesPerPrompt: 4,
         batchSize: 192,
@@ -148,10 +148,10 @@ describe("iterative DPO", () => {
     for (const online of [false, true]) {
       const policy = reference.clone();
       const losses: TrainingRecord[] = [];
-      const common = { labeller, policy, steps: 3 };
+      const { rounds: _two, promptsPerRound, batchSize: _eight, ...common } = options({ labeller, policy, steps: 3 });
       const records = online
-        ? trainOnlineDpo({ ...options(common), promptsPerStep: 12 })
-        : trainIterativeDpo(options({ ...common, stepsPerRound: 1, batchSize: 12 }));
+        ? trainOnlineDpo({ ...common, promptsPerStep: promptsPerRound })
+        : trainIterativeDpo({ ...common, promptsPerRound, rounds: 3, batchSize: promptsPerRound });
       for await (const record of records) losses.push(record);
       results.push({ losses, logPolicy: await sequenceLogProbs(policy, examples) });
       policy.dispose();
@@ -174,7 +174,7 @@ describe("iterative DPO", () => {
       return examples.map(worth);
     });
     const records: TrainingRecord[] = [];
-    const run = options({ policy, labeller, steps: 6, stepsPerRound: 3, promptsPerRound: 8, batchSize: 8 });
+    const run = options({ policy, labeller, steps: 6, rounds: 2, promptsPerRound: 8, batchSize: 8 });
     for await (const record of trainIterativeDpo(run)) records.push(record);
     assert.equal(asked, records[0].labels + records[3].labels, "labels are asked once a round");
     assert.deepEqual(
@@ -186,12 +186,20 @@ describe("iterative DPO", () => {
     policy.dispose();
   });
 
+  it("divides the steps among the rounds, the last of which gets what is left", async () => {
+    const policy = reference.clone();
+    const rounds: number[] = [];
+    for await (const { round } of trainIterativeDpo(options({ policy, steps: 5, rounds: 3 }))) rounds.push(round);
+    assert.deepEqual(rounds, [0, 0, 1, 1, 2]);
+    policy.dispose();
+  });
+
   it("takes each step on pairs of its own: two halves of a round are the whole", async () => {
     const losses: number[][] = [];
     let tokens = 0;
     for (const parts of [1, 2]) {
       const policy = world.start(4, 0.4); // not the reference, so that pairs differ in their loss
-      const halves = { steps: parts, stepsPerRound: parts, promptsPerRound: 8, batchSize: 8 / parts };
+      const halves = { steps: parts, rounds: 1, promptsPerRound: 8, batchSize: 8 / parts };
       const run = options({ policy, labeller: preferHigher(reward), ...halves, learningRate: 1e-12 });
       losses.push([]);
       for await (const record of trainIterativeDpo(run)) {
@@ -240,6 +248,7 @@ describe("iterative DPO", () => {
     const other = world.start(4, 0.4);
     for (const change of [
       { beta: 1.2 },
+      { rounds: 3 },
       { promptsPerRound: 13 },
       { batchSize: 7 },
       { samplesPerPrompt: 3 },
@@ -252,8 +261,9 @@ describe("iterative DPO", () => {
       assert.notDeepEqual(changed.weights, base.weights, `${Object.keys(change)} changed nothing`);
     }
     other.dispose();
-    const named = { samplesPerPrompt: 2, roundReference: "fixed" as const };
-    assert.deepEqual(await trained(trainee(named)), base, "the defaults are those that the documentation names");
+    const usual = await trained(trainee({ rounds: undefined }));
+    const named = { samplesPerPrompt: 2, roundReference: "fixed" as const, rounds: 3 };
+    assert.deepEqual(await trained(trainee(named)), usual, "the defaults are those that the documentation names");
     const measured = await trained(trainee({ measure: (samples) => ({ drawn: samples.length }) }));
     assert.equal(measured.records[0].drawn, 24);
   });
@@ -261,10 +271,13 @@ describe("iterative DPO", () => {
   it("refuses, at the call, what cannot be run", () => {
     const policy = reference.clone();
     const calling = (change: Partial<IterativeDpoOptions>) => () => trainIterativeDpo(options({ policy, ...change }));
-    assert.throws(calling({ beta: -1 }), /trainIterativeDpo: expected a finite beta > 0, got -1/);
+    assert.throws(calling({ beta: -1 }), /trainIterativeDpo: expected beta to be a finite number > 0, got -1/);
     assert.throws(calling({ batchSize: 13 }), /batchSize of at most the 12 pairs of a round, got 13/);
-    assert.throws(calling({ roundReference: "reset" as never }), /"fixed" or "moving", got "reset"/);
-    for (const name of ["stepsPerRound", "promptsPerRound", "batchSize"]) {
+    assert.throws(
+      calling({ roundReference: "reset" as never }),
+      /roundReference to be one of "fixed", "moving", got "reset"/,
+    );
+    for (const name of ["rounds", "promptsPerRound", "batchSize"]) {
       assert.throws(calling({ [name]: 0 }), new RegExp(`${name} to be an integer ≥ 1, got 0`));
     }
     policy.dispose();
@@ -283,7 +296,7 @@ describe("iterative DPO", () => {
       promptsPerRound: 400,
       batchSize: 64,
       steps: 60,
-      stepsPerRound: 20,
+      rounds: 3,
     });
     starts.push(0);
     for await (const record of trainIterativeDpo(run)) {

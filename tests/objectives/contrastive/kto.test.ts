@@ -120,8 +120,11 @@ describe("KTO", () => {
         const [one, none] = [tf.ones<tf.Rank.R1>([2]), tf.zeros<tf.Rank.R1>([0])];
         const mismatch = { mismatchedPolicy: one, mismatchedReference: one };
         const batch = { policy: one, reference: one, desirable: one, ...mismatch, beta: 1 };
-        assert.throws(() => ktoLoss({ ...batch, beta: 0 }), /ktoLoss: expected a finite beta > 0/);
-        assert.throws(() => ktoLoss({ ...batch, desirableWeight: -1 }), /finite desirableWeight ≥ 0, got -1/);
+        assert.throws(() => ktoLoss({ ...batch, beta: 0 }), /ktoLoss: expected beta to be a finite number > 0, got 0/);
+        assert.throws(
+          () => ktoLoss({ ...batch, desirableWeight: -1 }),
+          /desirableWeight to be a finite number ≥ 0, got -1/,
+        );
         assert.throws(
           () => ktoLoss({ ...batch, mismatchedPolicy: none, mismatchedReference: none }),
           /at least one mismatched response, got none/,

@@ -127,10 +127,10 @@ describe("online DPO", () => {
   it("refuses, at the call, what cannot be run", () => {
     const policy = reference.clone();
     const calling = (change: Partial<OnlineDpoOptions>) => () => trainOnlineDpo(options({ policy, ...change }));
-    assert.throws(calling({ beta: 0 }), /trainOnlineDpo: expected a finite beta > 0, got 0/);
+    assert.throws(calling({ beta: 0 }), /trainOnlineDpo: expected beta to be a finite number > 0, got 0/);
     assert.throws(calling({ samplesPerPrompt: 1 }), /samplesPerPrompt to be an integer ≥ 2, got 1/);
     assert.throws(calling({ promptsPerStep: 0 }), /promptsPerStep to be an integer ≥ 1/);
-    assert.throws(calling({ prompts: [] }), /at least one prompt/);
+    assert.throws(calling({ prompts: [] }), /prompts to be a list of at least one prompt, got \[\]/);
     assert.throws(calling({ policy: reference }), /share their weights/);
     policy.dispose();
   });

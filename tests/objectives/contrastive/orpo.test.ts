@@ -77,7 +77,10 @@ describe("ORPO", () => {
       const it = randomCase(0);
       tf.tidy(() => {
         const batch = batchAt(asTensor(space, it.logits), it);
-        assert.throws(() => orpoLoss({ ...batch, lambda: -1 }), /orpoLoss: expected a finite lambda ≥ 0, got -1/);
+        assert.throws(
+          () => orpoLoss({ ...batch, lambda: -1 }),
+          /orpoLoss: expected lambda to be a finite number ≥ 0, got -1/,
+        );
       });
     });
   });

@@ -21,18 +21,20 @@ import { assertClose, asTensor, onEveryBackend } from "../tabular";
 describe("robust DPO", () => {
   onEveryBackend(() => {
     it("value and gradient are those of the definition by finite differences", () => {
-      for (const [beta, flipRate] of [
+      for (const [beta, assumedFlipRate] of [
         [0.1, 0],
         [1, 0.1],
         [2, 0.4],
       ]) {
         assertLossAndGradient(
-          (batch) => robustDpoLoss({ ...batch, beta, flipRate }),
+          (batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate }),
           (policy, reference, pair) => {
             const m = marginOf(policy, reference, pair, beta);
-            return (-(1 - flipRate) * logSigmoid(m) + flipRate * logSigmoid(-m)) / (1 - 2 * flipRate);
+            return (
+              (-(1 - assumedFlipRate) * logSigmoid(m) + assumedFlipRate * logSigmoid(-m)) / (1 - 2 * assumedFlipRate)
+            );
           },
-          `β ${beta}, ε ${flipRate}`,
+          `β ${beta}, ε ${assumedFlipRate}`,
         );
       }
     });
@@ -46,7 +48,7 @@ describe("robust DPO", () => {
           referenceChosen: zero,
           referenceRejected: zero,
           beta: 1,
-          flipRate: 0.2,
+          assumedFlipRate: 0.2,
         });
         // A difference of two numbers near ¼ in float32: what is left has fewer digits.
         assertClose(loss.dataSync(), [-0.02007164], float32, "loss", 1);
@@ -66,7 +68,7 @@ describe("robust DPO", () => {
           (1 - flipRate) * loss(clean).loss.dataSync()[0] + flipRate * loss(turned).loss.dataSync()[0];
         const dpo = dpoLoss({ ...clean, beta }).loss.dataSync()[0];
         assertClose(
-          of((batch) => robustDpoLoss({ ...batch, beta, flipRate })),
+          of((batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate: flipRate })),
           dpo,
           float32,
           "robust DPO",
@@ -80,13 +82,13 @@ describe("robust DPO", () => {
       const [beta, flipRate] = [0.8, 0.2];
       const noisy = population(it, beta, flipRate);
       const at = (loss: PairLoss, logits: Float64Array) => populationGradient(loss, it, noisy, logits);
-      const robust: PairLoss = (batch) => robustDpoLoss({ ...batch, beta, flipRate });
+      const robust: PairLoss = (batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate: flipRate });
       const scale = largest(at(robust, it.logits));
       assertClose(at(robust, noisy.star), new Float64Array(noisy.star.length), float32, "robust DPO at pi*", scale);
       for (const [name, loss] of Object.entries<PairLoss>({
         DPO: (batch) => dpoLoss({ ...batch, beta }),
-        cDPO: (batch) => cdpoLoss({ ...batch, beta, labelSmoothing: flipRate }),
-        "robust DPO told half the rate": (batch) => robustDpoLoss({ ...batch, beta, flipRate: flipRate / 2 }),
+        cDPO: (batch) => cdpoLoss({ ...batch, beta, assumedFlipRate: flipRate }),
+        "robust DPO told half the rate": (batch) => robustDpoLoss({ ...batch, beta, assumedFlipRate: flipRate / 2 }),
       })) {
         const gradient = largest(at(loss, noisy.star));
         assert.ok(gradient > 0.02 * scale, `${name}: a gradient of ${gradient}, of ${scale} elsewhere`);
@@ -97,7 +99,7 @@ describe("robust DPO", () => {
       const it = randomCase(5);
       const beta = 0.8;
       const clean = population(it, beta);
-      const cdpo: PairLoss = (batch) => cdpoLoss({ ...batch, beta, labelSmoothing: 0.2 });
+      const cdpo: PairLoss = (batch) => cdpoLoss({ ...batch, beta, assumedFlipRate: 0.2 });
       const scale = largest(populationGradient(cdpo, it, clean, it.logits));
       assert.ok(largest(populationGradient(cdpo, it, clean, clean.star)) > 0.02 * scale);
     });
@@ -106,10 +108,10 @@ describe("robust DPO", () => {
       const it = randomCase(0);
       tf.tidy(() => {
         const batch = batchAt(asTensor(space, it.logits), it);
-        for (const flipRate of [0.5, -0.1, NaN]) {
+        for (const assumedFlipRate of [0.5, -0.1, NaN]) {
           assert.throws(
-            () => robustDpoLoss({ ...batch, beta: 1, flipRate }),
-            /robustDpoLoss: expected flipRate in \[0, 0.5\)/,
+            () => robustDpoLoss({ ...batch, beta: 1, assumedFlipRate }),
+            /robustDpoLoss: expected assumedFlipRate to be a number in \[0, 0.5\), got/,
           );
         }
       });

@@ -50,8 +50,14 @@ describe("SimPO", () => {
       const it = randomCase(0);
       tf.tidy(() => {
         const batch = { ...batchAt(asTensor(space, it.logits), it), beta: 2, gamma: 0.5 };
-        assert.throws(() => simpoLoss({ ...batch, gamma: -1 }), /simpoLoss: expected a finite gamma ≥ 0, got -1/);
-        assert.throws(() => simpoLoss({ ...batch, beta: 0 }), /simpoLoss: expected a finite beta > 0, got 0/);
+        assert.throws(
+          () => simpoLoss({ ...batch, gamma: -1 }),
+          /simpoLoss: expected gamma to be a finite number ≥ 0, got -1/,
+        );
+        assert.throws(
+          () => simpoLoss({ ...batch, beta: 0 }),
+          /simpoLoss: expected beta to be a finite number > 0, got 0/,
+        );
         const short = tf.ones<tf.Rank.R1>([3]);
         assert.throws(() => simpoLoss({ ...batch, chosenLengths: short }), /lengths: expected shape \[12\], got \[3\]/);
       });

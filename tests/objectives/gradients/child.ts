@@ -6,13 +6,15 @@ import { computeInDoublePrecision } from "./double-precision"; // before everyth
 import { note, replay } from "./replayed-stop-gradient"; // before the losses
 import * as tf from "@tensorflow/tfjs";
 import { finiteDifferenceGradient } from "../../../src/evaluation/exact";
-import { Random } from "../../../src/tensors/random";
 import { allMethods } from "../../../src/objectives/methods";
+import { Random } from "../../../src/tensors/random";
 import { gradientCases } from "./cases";
 
 /** One input of one case of a loss. */
 export interface CheckedGradient {
   loss: string;
+  /** Whose description has the case; none for a loss of no method. */
+  method?: string;
   /** What of the loss's options the case is about. */
   about: string;
   input: string;
@@ -26,8 +28,13 @@ export interface CheckedGradient {
 async function main(): Promise<void> {
   await computeInDoublePrecision();
   const checked: CheckedGradient[] = [];
-  const ofMethods = allMethods.map(({ loss, gradientCases }) => [loss.name, gradientCases] as const);
-  for (const [loss, cases] of [...Object.entries(gradientCases), ...ofMethods]) {
+  const ofNoMethod = Object.entries(gradientCases).map(([loss, cases]) => ({ loss, method: undefined, cases }));
+  const ofMethods = allMethods.map((method) => ({
+    loss: method.loss.name,
+    method: method.name,
+    cases: method.gradientCases,
+  }));
+  for (const { loss, method, cases } of [...ofNoMethod, ...ofMethods]) {
     for (const seed of [0, 1]) {
       for (const { about, inputs, fixed, evaluate } of cases(Random.fromSeed(seed).child(loss))) {
         const names = Object.keys(inputs);
@@ -49,6 +56,7 @@ async function main(): Promise<void> {
           const exact = gradients[moved].dataSync();
           checked.push({
             loss,
+            method,
             about,
             input: names[moved],
             fixed: fixed.includes(names[moved]),

@@ -95,7 +95,7 @@ export const stages: Readonly<Record<string, () => Promise<StageReport>>> = {
       });
       try {
         const rng = Random.fromSeed(43);
-        const options = { model, pairs, batchSize: 5, labelSmoothing: 0.1, centring: 0.01, rng, ...common };
+        const options = { model, pairs, batchSize: 5, assumedFlipRate: 0.1, centring: 0.01, rng, ...common };
         return await trained(trainRewardModel(options), { scores: () => model.score(examples) });
       } finally {
         model.dispose();
