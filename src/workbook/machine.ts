@@ -40,7 +40,11 @@ export function jupyter(): Finding {
   const program = onPath("jupyter");
   const kernels = findKernelspecs();
   const usable = kernels.filter(({ fault, hiddenBy }) => fault === undefined && hiddenBy === undefined);
-  const base = { name: "jupyter", required: false, data: { jupyter: program, kernelspec: usable[0]?.folder ?? null, kernels } };
+  const base = {
+    name: "jupyter",
+    required: false,
+    data: { jupyter: program, kernelspec: usable[0]?.folder ?? null, kernels },
+  };
   const told = kernels.map(({ name, folder, fault, hiddenBy }) => {
     const wrong = fault ?? (hiddenBy && `hidden by ${hiddenBy}`);
     return `kernel ${name} in ${folder}${wrong ? ` (${wrong})` : ""}`;
