@@ -7,6 +7,8 @@
  * differ, and a figure printed in grey can still be read.
  */
 
+import type { Dash, ScatterData } from "plotly.js";
+
 /** The eight hues of Okabe and Ito, yellow darkened because lines of the original cannot be seen on white. */
 export const okabeIto = {
   black: "#000000",
@@ -22,15 +24,17 @@ export const okabeIto = {
 /** Grey is kept for what is not a result of training: exact curves, the reference policy, chance, ceilings. */
 export const exactGrey = "#7A7A7A";
 
+type MarkerSymbol = NonNullable<ScatterData["marker"]>["symbol"];
+
 /** How a series is drawn: colour, Plotly marker symbol and Plotly dash. */
 export interface Style {
   readonly label: string;
   readonly colour: string;
-  readonly symbol: string;
-  readonly dash: string;
+  readonly symbol: MarkerSymbol;
+  readonly dash: Dash;
 }
 
-const style = (label: string, colour: string, symbol: string, dash = "solid"): Style => ({
+const style = (label: string, colour: string, symbol: MarkerSymbol, dash: Dash = "solid"): Style => ({
   label,
   colour,
   symbol,
