@@ -1,4 +1,7 @@
+import path from "node:path";
 import tseslint from "typescript-eslint";
+
+const repositoryRoot = path.resolve(import.meta.dirname, "..");
 
 export default tseslint.config(
   { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "**/*.as.ts"] },
@@ -14,6 +17,15 @@ export default tseslint.config(
           message: "Randomness is an argument: take a Random (src/tensors/random).",
         },
       ],
+    },
+  },
+  // A promise that nobody waits for loses its error, and what it does happens at some other time.
+  {
+    files: ["src/**/*.ts", "tests/**/*.ts", "notebooks/text/**/*.ts"],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: repositoryRoot } },
+    rules: {
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/no-misused-promises": "error",
     },
   },
   { files: ["**/*.cjs", "src/stand-ins/**"], rules: { "@typescript-eslint/no-require-imports": "off" } },

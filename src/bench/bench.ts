@@ -14,7 +14,6 @@ import {
 import {
   benchTaskNames,
   benchTasks,
-  shakespeareFile,
   shakespeareRun,
   stepOperations,
   type BenchData,
@@ -75,7 +74,7 @@ export interface BenchOptions {
   rounds: number;
   contenders?: readonly ContenderName[];
   tasks?: readonly BenchPartName[];
-  /** The text of (d). */
+  /** The file of (d)'s text, Tiny Shakespeare. Default: none, and (d) takes no part. */
   shakespeare?: string;
   /** The whole run of (d), by the fastest contender of each engine. */
   run?: boolean;
@@ -91,14 +90,19 @@ const patienceByTask = 8;
 /**
  * Times every contender on every task, one round of each in turn, so that whatever else the machine does hits all alike:
  * compare ratios, not seconds. All work on the same tokens, with the same weights to begin with.
+ *
+ * @throws Error when the file of (d)'s text is named and is not there.
  */
 export async function bench(options: BenchOptions): Promise<BenchReport> {
   const { rounds, tasks: parts = benchPartNames, python = process.env.WORKBOOK_PYTHON || "python3" } = options;
-  const { onProgress = () => undefined } = options;
+  const { shakespeare, onProgress = () => undefined } = options;
+  if (shakespeare !== undefined && !existsSync(shakespeare))
+    throw new Error(
+      `expected the text of shakespeare_char in ${shakespeare}, where there is no file; see --shakespeare`,
+    );
   const tasks = parts.filter((name): name is BenchTaskName => name !== "kernel");
   const onlyKernels = parts.length > 0 && tasks.length === 0 && !options.costCurve;
   const contenders = onlyKernels ? [] : (options.contenders ?? usualContenders(os.availableParallelism()));
-  const shakespeare = options.shakespeare ?? shakespeareFile;
   const folder = await mkdtemp(path.join(os.tmpdir(), "workbook-bench-"));
   const taking = new Map<ContenderName, Contestant>();
   const report: BenchReport = {
@@ -112,7 +116,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
   };
   try {
     if (!onlyKernels) onProgress("preparing weights and tokens");
-    const sizes = onlyKernels ? {} : await prepare(folder, existsSync(shakespeare) ? shakespeare : undefined);
+    const sizes = onlyKernels ? {} : await prepare(folder, shakespeare);
     for (const name of contenders) {
       onProgress(`starting ${name}`);
       const contender: Contender = knownContenders[name];
@@ -131,7 +135,7 @@ export async function bench(options: BenchOptions): Promise<BenchReport> {
     for (const name of tasks) {
       const vocabularySize = sizes[benchTasks[name].data];
       if (vocabularySize === undefined) {
-        const why = `no text at ${shakespeare}; name one with --shakespeare`;
+        const why = "no text was given; name the file of Tiny Shakespeare with --shakespeare";
         report.rows.push(...contenders.map((contender) => ({ task: name, contender, absent: why })));
         continue;
       }

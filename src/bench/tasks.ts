@@ -1,6 +1,4 @@
-import path from "node:path";
 import type { GptConfig } from "../models/gpt";
-import { repositoryRoot } from "../course/paths";
 import { scales } from "../course/scales";
 
 /** Where the tokens of a task come from, and with them the size of its vocabulary. */
@@ -111,9 +109,6 @@ export const shakespeareRun = {
   warmUp: 100,
   betas: [0.9, 0.99] as [number, number],
 };
-
-/** Where the text of (d) is looked for. */
-export const shakespeareFile = path.resolve(repositoryRoot, "../shared/data/tinyshakespeare/input.txt");
 
 /**
  * Floating-point operations of a train step, by the usual count: 6 for each token and each weight of a matrix that tokens

@@ -336,7 +336,7 @@ function completeStock(): void {
 }
 
 process.on("message", (request: Request) => {
-  answer(request)
+  void answer(request)
     .catch((error: unknown): Answer => ({ error: error instanceof Error ? error.message : String(error) }))
     .then((reply) => process.send!(reply));
 });

@@ -5,7 +5,7 @@ import path from "node:path";
 import { bench, benchPartNames, type BenchReport } from "../bench/bench";
 import { contenderNames, usualContenders, type ContenderName } from "../bench/contenders";
 import { describeBench } from "../bench/table";
-import { shakespeareFile } from "../bench/tasks";
+import { shakespeareRun } from "../bench/tasks";
 import { costAxes } from "../bench/cost-curve";
 import { writeFigure } from "../plots/write-figure";
 
@@ -34,7 +34,10 @@ export function register(program: Command): void {
     )
     .option("--tasks <tasks>", `comma-separated, of: ${benchPartNames.join(", ")} (default: all); "none" for no task`)
     .option("--python <program>", "a Python that has PyTorch, and ipykernel (default: WORKBOOK_PYTHON, or python3)")
-    .option("--shakespeare <file>", `the text of shakespeare_char (default: ${shakespeareFile})`)
+    .option(
+      "--shakespeare <file>",
+      `the text of ${shakespeareRun.task}, nanoGPT's input.txt; without it, the task is left out`,
+    )
     .option("--no-run", "leave out the whole run of shakespeare_char")
     .option("--cost-curve", "also time train steps of other sizes, and large matrix products")
     .option("--figure <folder>", "draw the cost curve into this folder")
@@ -45,12 +48,17 @@ export function register(program: Command): void {
       const count = Number(rounds);
       if (!Number.isSafeInteger(count) || count < 1)
         throw new Error(`--rounds: expected a positive integer, got "${rounds}"`);
+      const asked = tasks === "none" ? [] : named("--tasks", "task", tasks, benchPartNames);
+      if (asked?.includes(shakespeareRun.task) && shakespeare === undefined)
+        throw new Error(
+          `--tasks: ${shakespeareRun.task} needs its text; give the file of Tiny Shakespeare with --shakespeare`,
+        );
       // Before the hour of work, not after it.
       for (const folder of [figure, out && path.dirname(out)]) if (folder) await mkdir(folder, { recursive: true });
       const report = await bench({
         rounds: count,
         contenders: named("--only", "contender", only, contenderNames),
-        tasks: tasks === "none" ? [] : named("--tasks", "task", tasks, benchPartNames),
+        tasks: asked,
         python,
         shakespeare,
         run,

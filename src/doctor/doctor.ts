@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ProbeResult } from "./probe";
-import { artifacts, chromium, cores, disk, gpu, kernelspec, memory, python, type Finding } from "./machine";
+import { artifacts, chromium, cores, disk, gpu, jupyter, memory, python, type Finding } from "./machine";
 import { repositoryRoot } from "../course/paths";
 
 /** What this machine has and lacks. The shape that `workbook doctor --json` prints; `schema` grows when it changes. */
@@ -20,7 +20,7 @@ export async function doctor(): Promise<DoctorReport> {
   const backends = (["tensorflow", "webgpu", "wasm", "cpu"] as const).map((name) => () => backend(name));
   findings.push(...(await inOrder(2, [...backends, chosenBackend])));
   const hasGpuBackend = findings.some(({ name, data }) => name === "backend" && data?.gpu === true);
-  findings.push(gpu(hasGpuBackend), kernelspec(), chromium(), python(), memory(), cores(), disk(), artifacts());
+  findings.push(gpu(hasGpuBackend), jupyter(), chromium(), python(), memory(), cores(), disk(), artifacts());
   return { schema: 1, canRun: findings.every(({ required, status }) => !required || status !== "missing"), findings };
 }
 

@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
-import { availableParallelism, freemem, homedir, totalmem } from "node:os";
+import { availableParallelism, freemem, totalmem } from "node:os";
 import { delimiter, join } from "node:path";
 import { artifactLimit, artifactRoot, listArtifacts } from "../course/artifacts";
 import { repositoryRoot } from "../course/paths";
+import { findKernelspecs } from "../kernel/kernelspec";
 
 /** One thing that the course needs or can use. */
 export interface Finding {
@@ -34,28 +35,33 @@ export function gpu(hasGpuBackend: boolean): Finding {
   return { ...base, status: "warn", detail: gpus.join("; "), remedy, data: { gpus } };
 }
 
-export function kernelspec(): Finding {
-  const places = [
-    ...(process.env.JUPYTER_PATH?.split(delimiter) ?? []),
-    process.env.JUPYTER_DATA_DIR ?? "",
-    join(homedir(), ".local/share/jupyter"),
-    join(homedir(), "Library/Jupyter"),
-    join(process.env.APPDATA ?? homedir(), "jupyter"),
-    "/usr/local/share/jupyter",
-    "/usr/share/jupyter",
-    process.env.VIRTUAL_ENV ? join(process.env.VIRTUAL_ENV, "share/jupyter") : "",
+/** Whether Jupyter is here, and which TypeScript kernels it finds: ours, stock tslab's, or both. */
+export function jupyter(): Finding {
+  const program = onPath("jupyter");
+  const kernels = findKernelspecs();
+  const usable = kernels.filter(({ fault, hiddenBy }) => fault === undefined && hiddenBy === undefined);
+  const base = {
+    name: "jupyter",
+    required: false,
+    data: { jupyter: program, kernelspec: usable[0]?.folder ?? null, kernels },
+  };
+  const told = kernels.map(({ name, folder, fault, hiddenBy }) => {
+    const wrong = fault ?? (hiddenBy && `hidden by ${hiddenBy}`);
+    return `kernel ${name} in ${folder}${wrong ? ` (${wrong})` : ""}`;
+  });
+  const detail = [
+    program ?? "no jupyter on the PATH",
+    ...(told.length > 0 ? told : ["no TypeScript kernel installed"]),
   ];
-  const found = places
-    .filter(Boolean)
-    .map((place) => join(place, "kernels/tslab"))
-    .find((place) => existsSync(place));
-  const jupyter = onPath("jupyter");
-  const base = { name: "jupyter", required: false, data: { jupyter, kernelspec: found ?? null } };
-  const detail = `${jupyter ?? "no jupyter on the PATH"}; ${found ? `kernel in ${found}` : "no tslab kernel installed"}`;
-  if (jupyter !== null && found) return { ...base, status: "ok", detail };
+  const remedies = [
+    ...(program === null ? ["install Jupyter (pip install notebook)"] : []),
+    ...(usable.length === 0 ? ["npx workbook kernel install"] : []),
+  ];
   // The course's own runner starts the kernel without either.
-  const remedy = "to open the notebooks in Jupyter: install it (pip install notebook), then npx tslab install";
-  return { ...base, status: jupyter !== null || found ? "warn" : "missing", detail, remedy };
+  const status = remedies.length === 0 ? "ok" : program === null && usable.length === 0 ? "missing" : "warn";
+  const remedy =
+    remedies.length === 0 ? {} : { remedy: `to open the notebooks in Jupyter: ${remedies.join(", then ")}` };
+  return { ...base, status, detail: detail.join("; "), ...remedy };
 }
 
 export function chromium(): Finding {

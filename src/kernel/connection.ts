@@ -14,7 +14,7 @@ export function readConnectionFile(file: string): ConnectionInfo {
   const wrong = (expected: string, came: unknown) =>
     new Error(
       `The connection file ${file} is not usable: expected ${expected}, got ${came}. ` +
-        "Jupyter writes this file when it starts a kernel: start the kernel from a Jupyter client or `workbook start`.",
+        "Jupyter writes this file when it starts a kernel: after `workbook kernel install`, start the kernel from a Jupyter client.",
     );
   let text: string;
   try {

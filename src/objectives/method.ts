@@ -57,7 +57,7 @@ export interface Budget {
 export interface Look {
   colour: string;
   symbol: string;
-  dash: string;
+  dash: "solid" | "dot" | "dash" | "longdash" | "dashdot";
 }
 
 export interface Method<S extends z.ZodObject = z.ZodObject, F extends keyof Feedback = keyof Feedback> {

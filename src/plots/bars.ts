@@ -1,6 +1,7 @@
 /**
  * Figures of amounts: grouped bars with a dot a seed, and the probabilities of next tokens.
  */
+import type { BarData, Data, ScatterData } from "plotly.js";
 import { exactGrey, withOpacity } from "./colours";
 import { lookOf, type LookName } from "./looks";
 import {
@@ -16,7 +17,6 @@ import {
   type Axis,
   type Figure,
   type FigureOptions,
-  type Plain,
   type ReferenceLine,
 } from "./figure";
 
@@ -57,7 +57,7 @@ export function bars(options: BarsOptions): Figure {
   const width = 0.76 / groups.length;
   const total = groups.reduce((sum, group) => sum + group.bars.length, 0);
   const write = options.values ?? total <= 16;
-  const data: Plain[] = [];
+  const data: Data[] = [];
   const numbers: string[] = [];
   groups.forEach((group, index) => {
     const look = lookOf(group.method, index);
@@ -154,7 +154,7 @@ function barHeight(group: string, bar: Bar): number {
 }
 
 /** Values above what the bar carries (below for negative bars): its top, its dots and its error bar. */
-function barTexts(all: readonly Bar[], heights: readonly number[], centres: readonly number[]): Plain {
+function barTexts(all: readonly Bar[], heights: readonly number[], centres: readonly number[]): Partial<ScatterData> {
   const ends = all.map((bar, at) => {
     const height = heights[at]!;
     const reach = [height, ...(bar.seeds ?? []), bar.low ?? height, bar.high ?? height];
@@ -165,7 +165,7 @@ function barTexts(all: readonly Bar[], heights: readonly number[], centres: read
     // Unseen markers keep the text off the dots and whiskers.
     mode: "markers+text",
     marker: { size: 11, opacity: 0 },
-    x: centres,
+    x: [...centres],
     y: ends,
     text: heights.map((height) => formatNumber(height, 2)),
     textposition: heights.map((height) => (height < 0 ? "bottom center" : "top center")),
@@ -216,7 +216,7 @@ export function distribution(options: DistributionOptions): Figure {
   const names = shown.map((at) => (at === chosenAt ? `<b>▶ ${escapeText(tokens[at]!)}</b>` : escapeText(tokens[at]!)));
   if (rest.length > 0) names.push(`${rest.length} other${rest.length > 1 ? "s" : ""}`);
   const width = 0.8 / series.length;
-  const data = series.map((one, index): Plain => {
+  const data = series.map((one, index): Partial<BarData> => {
     const look = lookOf("method" in one ? one.method : undefined, index);
     const values = shown.map((at) => one.probabilities[at]!);
     if (rest.length > 0) values.push(rest.reduce((sum, at) => sum + one.probabilities[at]!, 0));
@@ -239,7 +239,7 @@ export function distribution(options: DistributionOptions): Figure {
       hovertemplate: "%{x}<extra>%{fullData.name}</extra>",
     };
   });
-  const largest = Math.max(...data.flatMap((trace) => trace["x"] as number[]));
+  const largest = Math.max(...data.flatMap((trace) => trace.x as number[]));
   return makeFigure({
     height: 140 + names.length * Math.max(24, 15 * series.length),
     ...options,

@@ -1,6 +1,7 @@
 /**
  * Figures of something against something: curves with bands, and points against a law.
  */
+import type { ScatterData } from "plotly.js";
 import { withOpacity } from "./colours";
 import { lookOf, type LookName } from "./looks";
 import {
@@ -17,7 +18,6 @@ import {
   type Axis,
   type Figure,
   type FigureOptions,
-  type Plain,
   type ReferenceLine,
 } from "./figure";
 
@@ -79,7 +79,7 @@ const isLog = (axis: string | Axis): boolean => typeof axis !== "string" && axis
 function withRoom(
   axis: string | Axis,
   letter: "x" | "y",
-  data: readonly Plain[],
+  data: readonly Partial<ScatterData>[],
   references: readonly ReferenceLine[],
 ): string | Axis {
   const own = references.filter((line) => (line.axis ?? "y") === letter).map((line) => line.value);
@@ -111,7 +111,7 @@ function meanOf(series: Series): Numbers {
 }
 
 /** The traces of one series: the band first, so that the line lies on it. */
-function curve(series: Series, index: number): Plain[] {
+function curve(series: Series, index: number): Partial<ScatterData>[] {
   const { name, x, seeds, method, exact, labels } = series;
   const look = lookOf(exact ? "exact" : method, series.look ?? index);
   const y = meanOf(series);
@@ -121,7 +121,7 @@ function curve(series: Series, index: number): Plain[] {
   if (labels) sameLength("labels", x.length, labels.length, owner);
   const low = series.low ?? (seeds && Array.from(x, (_, at) => Math.min(...seeds.map((row) => row[at]!))));
   const high = series.high ?? (seeds && Array.from(x, (_, at) => Math.max(...seeds.map((row) => row[at]!))));
-  const traces: Plain[] = [];
+  const traces: Partial<ScatterData>[] = [];
   if (low && high && (!seeds || seeds.length > 1)) {
     sameLength("low", x.length, low.length, owner);
     sameLength("high", x.length, high.length, owner);
@@ -145,8 +145,8 @@ function curve(series: Series, index: number): Plain[] {
     mode: markers ? "lines+markers" : "lines",
     name: labelText(name),
     legendgroup: name,
-    x,
-    y,
+    x: [...x],
+    y: [...y],
     line: { color: look.colour, width: 2.2, dash: look.dash },
     ...(markers && { marker: { color: look.colour, symbol: look.symbol, size: 7 } }),
     ...(labels && {
@@ -186,7 +186,7 @@ export interface PointsOptions extends FigureOptions {
 /** Points against an exact line or curve in grey, such as log(pi/pi_ref) against r/beta. */
 export function points(options: PointsOptions): Figure {
   const { x, y, series, line, references = [] } = options;
-  const data: Plain[] = series.map((one, index) => {
+  const data: Partial<ScatterData>[] = series.map((one, index) => {
     sameLength("y", one.x.length, one.y.length, `Series "${one.name}"`);
     const look = lookOf(one.method, one.look ?? index);
     const opacity = one.opacity ?? Math.max(0.25, Math.min(0.9, 1.2 - Math.log10(1 + one.x.length) / 4));
@@ -194,8 +194,8 @@ export function points(options: PointsOptions): Figure {
       type: "scatter",
       mode: "markers",
       name: labelText(one.name),
-      x: one.x,
-      y: one.y,
+      x: [...one.x],
+      y: [...one.y],
       marker: { color: look.colour, symbol: look.symbol, size: one.x.length > 400 ? 4 : 7, opacity },
       ...(one.labels && {
         text: one.labels.map(escapeText),
@@ -209,8 +209,8 @@ export function points(options: PointsOptions): Figure {
       type: "scatter",
       mode: "lines",
       name: labelText(law.name),
-      x: law.x,
-      y: law.y,
+      x: [...law.x],
+      y: [...law.y],
       // A darker grey than elsewhere: it has to show across a dense cloud.
       line: { color: "#3C3C3C", width: 2, dash: "dash" },
       hoverinfo: "skip",

@@ -4,20 +4,21 @@
  * A figure is plain JSON in Plotly's schema: it can be cloned, saved in a notebook, compared in a test, and drawn by
  * anything that knows Plotly. Nothing here touches a DOM or a kernel.
  */
+import type { Config, Dash, Data, Frame, Layout, LayoutAxis, Shape } from "plotly.js";
 import { exactGrey } from "./colours";
 
 /** Plotly data and layout, with one line of text that says the same to those who cannot see it. */
 export interface Figure {
-  data: object[];
-  layout: object;
+  data: Data[];
+  layout: Partial<Layout>;
   /** Plotly frames, one a slider value. */
-  frames?: object[];
-  config?: object;
+  frames?: Partial<Frame>[];
+  config?: Partial<Config>;
   /** One line: the title and the main numbers. Shown where nothing can be drawn (a terminal, a diff, a screen reader). */
   summary: string;
 }
 
-/** A Plotly trace, axis, shape … before it is checked to be plain. */
+/** A part of a figure whose members are gone through by name. */
 export type Plain = Record<string, unknown>;
 
 /** An axis: what is measured and in which unit. A text alone means a linear axis with that title. */
@@ -105,12 +106,12 @@ export function axisTitle(axis: string | Axis): string {
 }
 
 /** A Plotly axis in the course's look; `more` overrides. */
-export function axisLayout(axis: string | Axis, more: Plain = {}): Plain {
+export function axisLayout(axis: string | Axis, more: Partial<LayoutAxis> = {}): Partial<LayoutAxis> {
   const { log, range, ticks, format } = typeof axis === "string" ? ({} as Axis) : axis;
   return {
     title: { text: labelText(axisTitle(axis)), standoff: 8, font: { size: 14 } },
     type: log ? "log" : "linear",
-    ...(range && { range: log ? range.map(Math.log10) : [...range], autorange: false }),
+    ...(range && { range: (log ? range.map(Math.log10) : [...range]) as [number, number], autorange: false }),
     ...(ticks && {
       tickmode: "array",
       tickvals: [...ticks.values],
@@ -139,9 +140,12 @@ export interface ReferenceLine {
 }
 
 /** Reference lines as Plotly shapes with legend entries; several differ by their dashes. */
-export function referenceShapes(lines: readonly ReferenceLine[], log: { x?: boolean; y?: boolean } = {}): Plain[] {
+export function referenceShapes(
+  lines: readonly ReferenceLine[],
+  log: { x?: boolean; y?: boolean } = {},
+): Partial<Shape>[] {
   // Not the dash of exact curves, which are grey too.
-  const dashes = ["dot", "dashdot", "2px,6px", "longdashdot"];
+  const dashes = ["dot", "dashdot", "2px,6px", "longdashdot"] as Dash[];
   return lines.map(({ value, name, axis = "y" }, index) => ({
     type: "line",
     // Plotly places shapes on log axes by value, not by its logarithm (unlike ranges and annotations).
@@ -158,8 +162,8 @@ export function referenceShapes(lines: readonly ReferenceLine[], log: { x?: bool
 
 /** What {@link makeFigure} puts together. */
 export interface FigureParts extends FigureOptions {
-  data: Plain[];
-  layout: Plain;
+  data: Data[];
+  layout: Partial<Layout>;
   /** Names in the legend; none, no legend. It stands between title and plot, so that it never covers data. */
   legend?: readonly string[];
   /** Behind the title in the summary: the main numbers. */
@@ -181,7 +185,7 @@ export function makeFigure(parts: FigureParts): Figure {
   // Plotly sets a single line 0.7 em lower than the first of several.
   const above = titleLines.length + subtitleLines.length > 1 ? 14 + 0.7 * titleSize : 14;
   const top = Math.ceil(18 + titleHeight + 4 + legendRows(legend, width - margin.left - margin.right) * 24);
-  const dressed: Plain = {
+  const dressed: Partial<Layout> = {
     width,
     height,
     font: { family: fontFamily, size: 13, color: ink },
@@ -216,13 +220,13 @@ export function makeFigure(parts: FigureParts): Figure {
     ...layout,
   };
   return {
-    data: data.map((trace) => plain(trace, "data") as object),
-    layout: plain(dressed, "layout") as object,
+    data: data.map((trace) => plain(trace, "data") as Data),
+    layout: plain(dressed, "layout") as Partial<Layout>,
     config: {
       displaylogo: false,
       responsive: false,
       // The buttons lie over the title's end while the mouse is on the figure: few of them.
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "sendDataToCloud"],
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
     },
     summary: [title.trim(), subtitle, numbers].filter(Boolean).join(" | ").replace(plotlyTag, "").replace(/\s+/g, " "),
   };

@@ -13,14 +13,14 @@ import {
 } from "./figure";
 
 /** White to the course's blue: one hue, so that darker is more for every eye. */
-const sequential = [
+const sequential: [number, string][] = [
   [0, "#FFFFFF"],
   [0.5, "#7DB8DE"],
   [1, "#004B78"],
 ];
 
 /** Blue through white to vermillion, for values on both sides of zero. */
-const diverging = [
+const diverging: [number, string][] = [
   [0, "#004B78"],
   [0.25, "#7DB8DE"],
   [0.5, "#FFFFFF"],

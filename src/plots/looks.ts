@@ -5,11 +5,18 @@
  * There are more methods than hues, so a method also has its own marker and dash: within one hue these differ, and a figure
  * printed in grey can still be read.
  */
-import type { Look } from "../objectives/method";
+import type { Dash, ScatterData } from "plotly.js";
 import { methods, type MethodName } from "../objectives/methods";
 import { exactGrey, okabeIto } from "./colours";
 
-const look = (colour: string, symbol: string, dash = "solid"): Look => ({ colour, symbol, dash });
+/** How a series is drawn: colour, Plotly marker symbol and Plotly dash. */
+export interface Look {
+  readonly colour: string;
+  readonly symbol: NonNullable<ScatterData["marker"]>["symbol"];
+  readonly dash: Dash;
+}
+
+const look = (colour: string, symbol: Look["symbol"], dash: Dash = "solid"): Look => ({ colour, symbol, dash });
 
 /** What is no method and has a look all the same. */
 const stages = {

@@ -1,6 +1,7 @@
 /**
  * Figures that judge: is a probability what it says (calibration), and what does reward cost in KL (frontier).
  */
+import type { Data, ScatterData } from "plotly.js";
 import { exactGrey, withOpacity } from "./colours";
 import { lookOf, type LookName } from "./looks";
 import {
@@ -16,7 +17,6 @@ import {
   type Axis,
   type Figure,
   type FigureOptions,
-  type Plain,
 } from "./figure";
 import { alongLine, placeLabels } from "./labels";
 
@@ -47,7 +47,7 @@ export interface CalibrationOptions extends FigureOptions {
  */
 export function calibration(options: CalibrationOptions): Figure {
   const { series, range = [0, 1], x = "predicted probability", y = "observed share" } = options;
-  const data: Plain[] = [
+  const data: Data[] = [
     {
       type: "scatter",
       mode: "lines",
@@ -198,14 +198,14 @@ export function frontier(options: FrontierOptions): Figure {
     pathOf(one).map((point, at) => ({ ...point, text: one.labels?.[at] ?? "" })),
   );
   const places = placeLabels(labelled, { ...area, fontSize: 12, obstacles });
-  const data: Plain[] = [];
+  const data: Data[] = [];
   if (exact)
     data.push({
       type: "scatter",
       mode: "lines",
       name: labelText(exact.name ?? "exact optimum"),
       x: exact.kl.map(scale),
-      y: exact.reward,
+      y: [...exact.reward],
       line: { color: exactGrey, width: 2, dash: "dash" },
     });
   let next = 0;
@@ -221,7 +221,7 @@ export function frontier(options: FrontierOptions): Figure {
         name: labelText(`${one.name}, fitted`),
         showlegend: false,
         x: one.fitted.kl.map(scale),
-        y: one.fitted.reward,
+        y: [...one.fitted.reward],
         line: { color: look.colour, width: 1.8, dash: "solid" },
       });
     data.push({
@@ -229,7 +229,7 @@ export function frontier(options: FrontierOptions): Figure {
       mode: `${joined ? "lines+" : ""}markers${labels ? "+text" : ""}`,
       name: labelText(one.name),
       x: one.kl.map(scale),
-      y: one.reward,
+      y: [...one.reward],
       line: { color: look.colour, width: 1.8, dash: one.open ? "dash" : "solid" },
       marker: {
         color: one.open ? "#FFFFFF" : look.colour,
@@ -243,7 +243,7 @@ export function frontier(options: FrontierOptions): Figure {
           if (own[at] === "middle left") return `${label}\u00a0`;
           return own[at] === "middle right" ? `\u00a0${label}` : own[at] ? label : "";
         }),
-        textposition: own.map((place) => place ?? "top center"),
+        textposition: own.map((place) => place ?? "top center") as ScatterData["textposition"],
         textfont: { size: 12, color: look.colour },
         hovertext: labels,
         cliponaxis: false,

@@ -39,7 +39,7 @@ export function slider(figures: readonly Figure[] | ((value: never) => Figure), 
 
   const shared = axes === "shared" ? sharedRanges(all) : {};
   const layouts = all.map((figure) => figure.layout as Plain);
-  const titles = layouts.map((layout) => layout["title"]);
+  const titles = all.map(({ layout }) => layout.title);
   // The highest head and figure of all, so that nothing jumps.
   const margins = layouts.map((layout) => layout["margin"] as { l: number; r: number; t: number; b: number });
   const height = Math.max(...layouts.map((layout) => layout["height"] as number));
@@ -87,8 +87,8 @@ export function slider(figures: readonly Figure[] | ((value: never) => Figure), 
       ),
       layout: {
         title: titles[at],
-        ...(layouts[at]!["annotations"] !== undefined && { annotations: layouts[at]!["annotations"] }),
-        ...(layouts[at]!["shapes"] !== undefined && { shapes: layouts[at]!["shapes"] }),
+        ...(all[at]!.layout.annotations && { annotations: all[at]!.layout.annotations }),
+        ...(all[at]!.layout.shapes && { shapes: all[at]!.layout.shapes }),
         ...(axes === "own" && withRanges(layouts[at]!, {})),
       },
     })),

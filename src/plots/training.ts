@@ -1,18 +1,11 @@
 /**
  * Figures of a training while it runs and after: records in, small multiples out.
  */
+import type { Data, Layout, ScatterData, Shape, YAxisName } from "plotly.js";
 import { withOpacity } from "./colours";
 import { lookOf, type LookName } from "./looks";
 import { ends } from "./curves";
-import {
-  axisLayout,
-  labelText,
-  makeFigure,
-  referenceShapes,
-  type Figure,
-  type FigureOptions,
-  type Plain,
-} from "./figure";
+import { axisLayout, labelText, makeFigure, referenceShapes, type Figure, type FigureOptions } from "./figure";
 
 /** What a training loop yields: named numbers, among them the one on the x axis. */
 export type TrainingRecord = { readonly [metric: string]: unknown };
@@ -73,15 +66,16 @@ export function trainingFigure(
   const space = count > 1 ? 0.14 / count + 0.02 : 0;
   const panel = (1 - space * (count - 1)) / count;
   const several = Object.keys(named).length > 1;
-  const data: Plain[] = [];
+  const data: Data[] = [];
   const legend: string[] = [];
-  const layout: Plain = { hovermode: "x unified", shapes: [] as Plain[] };
+  const shapes: Partial<Shape>[] = [];
+  const layout: Partial<Layout> = { hovermode: "x unified", shapes };
   const numbers: string[] = [];
   metrics.forEach((metric, row) => {
-    const axis = row === 0 ? "y" : `y${row + 1}`;
+    const axis = (row === 0 ? "y" : `y${row + 1}`) as YAxisName;
     const top = 1 - row * (panel + space);
     const keys = keysOf(metric);
-    layout[row === 0 ? "yaxis" : `yaxis${row + 1}`] = axisLayout(
+    layout[axis.replace("y", "yaxis") as "yaxis"] = axisLayout(
       { title: metric.title ?? keys[0]!, unit: metric.unit, log: metric.log },
       { domain: [Math.max(0, top - panel), top], nticks: 5 },
     );
@@ -89,14 +83,21 @@ export function trainingFigure(
       for (const [keyIndex, key] of keys.entries()) {
         const own = several ? methods[run] : keys.length === 1 ? method : undefined;
         const look = lookOf(own, several ? index : keyIndex);
-        const dash = several && keys.length > 1 ? ["solid", "dot", "dash"][keyIndex % 3] : look.dash;
+        const dash = several && keys.length > 1 ? (["solid", "dot", "dash"] as const)[keyIndex % 3] : look.dash;
         const name = [run, keys.length > 1 ? inWords(key) : ""].filter(Boolean).join(" ") || inWords(key);
         const points = records.filter((record) => typeof record[key] === "number" && typeof record[x] === "number");
         const at = points.map((record) => record[x] as number);
         const values = points.map((record) => record[key] as number);
         const inLegend = (several || keys.length > 1) && !legend.includes(name);
         if (inLegend) legend.push(name);
-        const base = { type: "scatter", mode: "lines", x: at, yaxis: axis, legendgroup: name, name: labelText(name) };
+        const base: Partial<ScatterData> = {
+          type: "scatter",
+          mode: "lines",
+          x: at,
+          yaxis: axis,
+          legendgroup: name,
+          name: labelText(name),
+        };
         if (smooth > 1)
           data.push({
             ...base,
@@ -117,12 +118,12 @@ export function trainingFigure(
     }
     if (metric.reference) {
       const [shape] = referenceShapes([metric.reference]);
-      (layout["shapes"] as Plain[]).push({ ...shape, yref: axis, xref: "paper" });
+      shapes.push({ ...shape, yref: axis, xref: "paper" });
       legend.push(metric.reference.name);
     }
   });
-  const last = count === 1 ? "y" : `y${count}`;
-  layout["xaxis"] = axisLayout(xTitle, { anchor: last });
+  const last = (count === 1 ? "y" : `y${count}`) as YAxisName;
+  layout.xaxis = axisLayout(xTitle, { anchor: last });
   return makeFigure({
     height: 130 + Math.max(300, 170 * count),
     ...options,

@@ -1,8 +1,9 @@
 /**
  * The tree of a tiny vocabulary: every text a policy can write, with its probability.
  */
+import type { Annotation, Data } from "plotly.js";
 import { exactGrey, okabeIto } from "./colours";
-import { escapeText, formatNumber, makeFigure, textWidth, type Figure, type FigureOptions, type Plain } from "./figure";
+import { escapeText, formatNumber, makeFigure, textWidth, type Figure, type FigureOptions } from "./figure";
 
 /** A state of the tree, reached from its parent by one action. */
 export interface TreeNode {
@@ -97,8 +98,8 @@ export function tree(options: TreeOptions): Figure {
   );
   const left = boxWidth.map((_, at) => boxWidth.slice(0, at).reduce((x, width) => x + width + edgeRoom, 0));
   const total = left[depth]! + boxWidth[depth]!;
-  const data: Plain[] = [];
-  const annotations: Plain[] = [];
+  const data: Data[] = [];
+  const annotations: Partial<Annotation>[] = [];
   for (const one of all) {
     if (one.parent) {
       const from = { x: left[one.parent.depth]! + textWidth(one.parent.text, 12) + 12, y: one.parent.row };

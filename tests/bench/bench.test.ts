@@ -14,7 +14,6 @@ describe("the benchmark", () => {
       contenders: ["wasm 1 thread", "pytorch 1 thread"],
       tasks: ["pretraining-step", "advice-generation", "policy-gradient-step", "shakespeare-step"],
       python: "/no/such/python",
-      shakespeare: "/no/such/text",
     });
     for (const task of ["pretraining-step", "advice-generation", "policy-gradient-step"] as const) {
       const [ours, theirs] = report.rows.filter((row) => row.task === task);
@@ -28,8 +27,15 @@ describe("the benchmark", () => {
     }
     assert.ok(report.ceilings["wasm 1 thread"]! > 1e8);
     for (const { absent } of report.rows.filter(({ task }) => task === "shakespeare-step")) {
-      assert.match(absent!, /no text at \/no\/such\/text; name one with --shakespeare/);
+      assert.match(absent!, /no text was given; name the file .* with --shakespeare/);
     }
+  });
+
+  it("refuses a text that is not there, before it works", async () => {
+    await assert.rejects(
+      bench({ rounds: 1, shakespeare: "/no/such/text" }),
+      /\/no\/such\/text, .*no file; see --shakespeare/,
+    );
   });
 
   // A step's windows are whole. An answer has at most 30 tokens; those of the tuned policy, a dozen or so.

@@ -14,6 +14,7 @@ describe("workbook bench", () => {
   for (const [options, message] of [
     [["--only", "wasm 1 thread,abacus"], /--only: unknown contender "abacus"; known: wasm stock, .*pytorch 2 threads/],
     [["--tasks", "naps"], /--tasks: unknown task "naps"; known: reference-step, .*shakespeare-step/],
+    [["--tasks", "shakespeare-step"], /--tasks: shakespeare-step needs its text; give .* with --shakespeare/],
     [["--rounds", "0"], /--rounds: expected a positive integer, got "0"/],
   ] as const) {
     it(`refuses ${options.join(" ")}`, () => {

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describeReport, node, type DoctorReport } from "../../src/doctor/doctor";
 import { repositoryRoot } from "../../src/course/paths";
+import { describeReport, node, type DoctorReport } from "../../src/doctor/doctor";
+import { jupyter, type Finding } from "../../src/doctor/machine";
+import { installKernelspec, uninstallKernelspec, type FoundKernel } from "../../src/kernel/kernelspec";
 import { softwareVulkan } from "../tensors/software-vulkan";
 
 function command(args: string[], env: NodeJS.ProcessEnv): { status: number | null; stdout: string; stderr: string } {
@@ -75,6 +77,70 @@ describe("doctor", () => {
     assert.deepEqual([chosen.data?.name, chosen.status], ["cpu", "warn"]); // it runs, and slowly
     assert.match(describeReport(report), /✗ backend-wasm .*SIGSEGV.*\(optional\)\n +→ .*npm ci/);
   }).timeout(120_000);
+
+  describe("says of Jupyter", () => {
+    const variables = ["JUPYTER_DATA_DIR", "JUPYTER_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "PATH"] as const;
+    const earlier = variables.map((name) => [name, process.env[name]] as const);
+    let dataFolder: string;
+    beforeEach(() => {
+      dataFolder = mkdtempSync(join(folder, "jupyter-"));
+      for (const name of variables) delete process.env[name];
+      process.env.JUPYTER_DATA_DIR = dataFolder;
+      process.env.PATH = dataFolder;
+    });
+    afterEach(() => {
+      for (const [name, value] of earlier) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+    });
+    const withJupyter = () => writeFileSync(join(dataFolder, "jupyter"), "", { mode: 0o755 });
+    /** Kernels that the machine has for all users are none of this test's. */
+    const kernelsHere = ({ data }: Finding) =>
+      (data!.kernels as FoundKernel[])
+        .filter((kernel) => kernel.folder.startsWith(dataFolder))
+        .map(({ name, ours }) => [name, ours]);
+
+    it("that it is ready with the kernel that `workbook kernel install` installs, with stock tslab, or both", () => {
+      withJupyter();
+      const own = installKernelspec({ dataFolder }).folder;
+      const finding = jupyter();
+      assert.deepEqual([finding.status, finding.remedy], ["ok", undefined]);
+      assert.ok(finding.detail.includes(`kernel alignment-workbook in ${own}`), finding.detail);
+      const stock = join(dataFolder, "kernels", "tslab");
+      mkdirSync(stock);
+      writeFileSync(join(stock, "kernel.json"), JSON.stringify({ argv: ["tslab"], display_name: "TypeScript" }));
+      const both = jupyter();
+      assert.deepEqual(kernelsHere(both), [
+        ["alignment-workbook", true],
+        ["tslab", false],
+      ]);
+      assert.ok(both.detail.includes(`kernel tslab in ${stock}`), both.detail);
+      uninstallKernelspec({ dataFolder });
+      assert.deepEqual([jupyter().status, kernelsHere(jupyter())], ["ok", [["tslab", false]]]);
+    });
+
+    it("what is missing or broken, and the command that mends it", function () {
+      installKernelspec({ dataFolder });
+      const noProgram = jupyter();
+      assert.equal(noProgram.status, "warn");
+      assert.match(noProgram.remedy!, /: install Jupyter \(pip install notebook\)$/);
+      withJupyter();
+      const file = join(dataFolder, "kernels", "alignment-workbook", "kernel.json");
+      writeFileSync(file, readFileSync(file, "utf8").replaceAll("main.cjs", "gone.cjs"));
+      const broken = jupyter();
+      assert.match(broken.detail, /kernel alignment-workbook in .* \(it starts .*gone\.cjs, which is not there/);
+      rmSync(file);
+      const none = jupyter();
+      if ((none.data!.kernels as unknown[]).length > 0) return this.skip(); // the machine has a kernel for all users
+      assert.match(broken.remedy!, /: npx workbook kernel install$/);
+      assert.equal(broken.status, "warn");
+      assert.match(none.detail, /no TypeScript kernel installed$/);
+      rmSync(join(dataFolder, "jupyter"));
+      assert.equal(jupyter().status, "missing");
+      assert.match(jupyter().remedy!, /: install Jupyter .*, then npx workbook kernel install$/);
+    });
+  });
 
   it("ends non-zero when the course cannot run", () => {
     const { status, stdout } = command([], { WORKBOOK_BACKEND: "abacus", WORKBOOK_CACHE: folder });

@@ -85,10 +85,11 @@ export class RawClient {
   /** Asks until a request is answered on shell and on iopub, since a subscription takes a moment. */
   async ready(timeout = 60): Promise<void> {
     const deadline = Date.now() + timeout * 1000;
-    while (Date.now() < deadline) {
+    // A subscription is there within milliseconds of the connection, a kernel's process perhaps only after seconds.
+    for (let patience = 0.02; Date.now() < deadline; patience = Math.min(0.5, 2 * patience)) {
       const id = this.send("shell", "kernel_info_request");
       const answered = () => this.replyTo(id) !== undefined && this.isIdle(id);
-      if (await this.until(answered, 0.5)) return;
+      if (await this.until(answered, patience)) return;
     }
     this.close();
     throw new Error(`RawClient: the kernel did not answer within ${timeout} s`);

@@ -136,7 +136,10 @@ describe("kernel/run-kernel: the protocol process", () => {
       const bad = path.join(folder, `bad-${index}.json`);
       if (text !== undefined) writeFileSync(bad, text);
       assert.throws(() => readConnectionFile(bad), expected);
-      assert.throws(() => readConnectionFile(bad), /start the kernel from a Jupyter client/);
+      assert.throws(
+        () => readConnectionFile(bad),
+        /after `workbook kernel install`, start the kernel from a Jupyter client/,
+      );
     }
     const first = Program.start(path.join(folder, "bad-1.json"));
     programs.push(first);

@@ -1,6 +1,6 @@
 """The PyTorch contender of `workbook bench`: requests as JSON lines on stdin, answers as JSON lines on stdout.
 
-The requests are those of src/workbook/bench-contenders.ts, and one more, `check`, for tests/peers/pytorch.test.ts. The
+The requests are those of src/bench/contenders.ts, and one more, `check`, for tests/peers/pytorch.test.ts. The
 parent sets the environment (OMP_NUM_THREADS and its like, OPENBLAS_CORETYPE), because the libraries read it once, when
 they are loaded.
 """
@@ -129,7 +129,7 @@ def begin(task):
 
 
 def burst(once):
-    """As in src/workbook/bench-worker.ts: once not counted, then for a third of a second."""
+    """As in src/bench/worker.ts: once not counted, then for a third of a second."""
     clock = time.perf_counter()
     first = once()
     alone = time.perf_counter() - clock

@@ -1,6 +1,6 @@
 "use strict";
 // The program of the process that runs the cells. It takes one of Node's internals (see --expose-internals in
-// ../child-process.ts) before anything else is loaded: interrupt.ts tells what for.
+// ../life.ts) before anything else is loaded: interrupt.ts tells what for.
 const { emitWarning } = process;
 let clearAsyncStack = () => {};
 try {
