@@ -7,9 +7,11 @@
  * private to tslab, whose version is pinned; `display` is what we fall back on.
  */
 import { randomUUID } from "node:crypto";
+import { escapeHtml } from "./escape-html";
 import type { Figure } from "./figure";
+import { plotlyMime } from "./mime";
 import { staticPicture } from "./static-picture";
-import { escapeHtml, frameTable, table, type FrameLike, type Table } from "./table";
+import { frameTable, table, type FrameLike, type Table } from "./table";
 
 /** MIME types to data, as Jupyter's messaging has it: JSON types hold objects, images base64. */
 export type MimeBundle = Record<string, unknown>;
@@ -23,9 +25,6 @@ export interface DisplayOptions {
   /** Jupyter's metadata by MIME type, such as an image's size. */
   metadata?: Record<string, unknown>;
 }
-
-/** MIME type of a Plotly figure. */
-export const plotlyMime = "application/vnd.plotly.v1+json";
 
 type WriteDisplayData = (
   content: { data: MimeBundle; metadata: Record<string, unknown>; transient: Record<string, unknown> },

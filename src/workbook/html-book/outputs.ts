@@ -1,6 +1,8 @@
+import { plotlyMime } from "../../plots/mime";
 import { escapeHtml, jsonForScript, type Warn } from "./html";
 import type { RenderHtml } from "./markdown";
 import type { Output } from "../notebook";
+import { resultsMime } from "../outputs";
 import type { Targets } from "./sanitise";
 import { resultsTable } from "./results-table";
 import { stripTerminalCodes, terminalTextToHtml } from "./terminal-text";
@@ -64,9 +66,9 @@ const pictures: Record<string, string> = {
 function richOutput(data: Record<string, unknown>, metadata: Record<string, unknown>, context: OutputContext): string {
   const has = (type: string) => data[type] !== undefined && data[type] !== null;
   const summary = stripTerminalCodes(text(data["text/plain"])).trim();
-  if (has("application/vnd.plotly.v1+json")) return plotlyOutput(data, metadata, summary, context);
-  if (has("application/vnd.alignment.results+json")) {
-    return resultsTable(record(parsed(data["application/vnd.alignment.results+json"])));
+  if (has(plotlyMime)) return plotlyOutput(data, metadata, summary, context);
+  if (has(resultsMime)) {
+    return resultsTable(record(parsed(data[resultsMime])));
   }
   const image = Object.keys(pictures).find(has);
   if (image !== undefined) return `<figure>${pictureElement(image, data, metadata, summary, context)}</figure>`;
@@ -93,7 +95,7 @@ function plotlyOutput(
   summary: string,
   context: OutputContext,
 ): string {
-  const figure = record(parsed(data["application/vnd.plotly.v1+json"]));
+  const figure = record(parsed(data[plotlyMime]));
   const layout = record(figure.layout);
   const height = typeof layout.height === "number" ? Math.round(layout.height) : 450;
   const description = summary || plotTitle(layout) || "Figure";
