@@ -182,6 +182,11 @@ describe("book: small parts", () => {
     );
     assert.equal(terminalTextToHtml("10%\r50%\r100%\r\nnext"), "100%\nnext");
     assert.equal(terminalTextToHtml("\u001b[38;5;196mx\u001b[38;2;1;31;4my"), "xy");
+    assert.equal(terminalTextToHtml("\u001b[4:3mx\u001b[?25ly\u001b[>4mz"), "xyz");
+    assert.equal(
+      terminalTextToHtml("\u001b[1;1;102mx\u001b[0;38;5;1my\u001b[38;5;196mz\u001b[m."),
+      '<span class="ansi-bg-green ansi-bold">x</span><span class="ansi-fg-red">y</span>z.',
+    );
   });
 
   it("closes and reopens the highlighter's spans at the end of each line", async () => {

@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { plotlyMime } from "../../plots/mime";
 import { escapeHtml, jsonForScript, type Warn } from "./html";
 import type { RenderHtml } from "./markdown";
@@ -5,7 +6,7 @@ import type { Output } from "../notebook";
 import { resultsMime } from "../outputs";
 import type { Targets } from "./sanitise";
 import { resultsTable } from "./results-table";
-import { stripTerminalCodes, terminalTextToHtml } from "./terminal-text";
+import { terminalTextToHtml } from "./terminal-text";
 
 /** What rendering the outputs of one cell needs from its page. */
 export interface OutputContext {
@@ -51,7 +52,7 @@ function errorOutput(name: string, value: string, traceback: readonly string[]):
   const heading = [name || "Error", value].filter((part) => part !== "").join(": ");
   const lines = traceback.join("\n");
   const trace = lines === "" ? "" : `<pre tabindex="0" aria-label="Traceback">${terminalTextToHtml(lines)}</pre>`;
-  return `<div class="error" role="group" aria-label="Error"><p>${escapeHtml(stripTerminalCodes(heading))}</p>${trace}</div>`;
+  return `<div class="error" role="group" aria-label="Error"><p>${escapeHtml(stripVTControlCharacters(heading))}</p>${trace}</div>`;
 }
 
 const pictures: Record<string, string> = {
@@ -65,7 +66,7 @@ const pictures: Record<string, string> = {
 /** Of several forms of one output the richest that the book can show; the text form is the description of a picture. */
 function richOutput(data: Record<string, unknown>, metadata: Record<string, unknown>, context: OutputContext): string {
   const has = (type: string) => data[type] !== undefined && data[type] !== null;
-  const summary = stripTerminalCodes(text(data["text/plain"])).trim();
+  const summary = stripVTControlCharacters(text(data["text/plain"])).trim();
   if (has(plotlyMime)) return plotlyOutput(data, metadata, summary, context);
   if (has(resultsMime)) {
     return resultsTable(record(parsed(data[resultsMime])));
