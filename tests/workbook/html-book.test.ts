@@ -148,6 +148,7 @@ describe("book: markdown to HTML", () => {
     "<textarea><img title='</textarea><img src=x onerror=alert(1)>'></textarea>",
     "<!--><img src=x onerror=alert(1)>-->",
     "<x onclick=alert(1) tabindex=1 style='animation-name:a'>x</x>",
+    "<p is=x title='--><img src=x onerror=alert(1)>'>x</p>",
   ]) {
     it(`makes harmless: ${attack.slice(0, 60).replace(/[\n\u0001]/g, "·")}`, () => {
       for (const made of [html(attack), render(attack).html]) {
