@@ -64,10 +64,7 @@ describe("book: markdown to HTML", () => {
   let html: (source: string) => string;
 
   before(async () => {
-    const { renderMarkdown, renderHtml } = await loadMarkdown(
-      await loadHighlighter(["typescript"]),
-      await loadFormulaRenderer(),
-    );
+    const { renderMarkdown, renderHtml } = await loadMarkdown(await loadHighlighter(), await loadFormulaRenderer());
     const targets = {
       ids: true,
       link: (href: string) => (linkKind(href) === "web" ? href : undefined),
@@ -191,7 +188,7 @@ describe("book: small parts", () => {
   });
 
   it("closes and reopens the highlighter's spans at the end of each line", async () => {
-    const highlight = await loadHighlighter(["ts"]);
+    const highlight = await loadHighlighter();
     const html = numberedLines(highlight("/* a\n b */ let x = `c\nd`;\n", "ts"));
     const lines = html.split("\n");
     assert.equal(lines.length, 3);
@@ -199,6 +196,13 @@ describe("book: small parts", () => {
       assert.equal(line.match(/<span/g)?.length, line.match(/<\/span>/g)?.length, line);
     }
     assert.match(lines[1], /^<span class="line" id="L2"><span class="hljs-comment"> b/);
+  });
+
+  it("highlights by a language's name, alias or ending, and escapes what it does not know", async () => {
+    const highlight = await loadHighlighter();
+    for (const language of ["json", "jsonl", "ts", "TypeScript", "sh", "console", "py", "yml", "md"])
+      assert.match(highlight('# "a"\n$ b: 1', language), /<span class="hljs-/, language);
+    assert.equal(highlight("let <a>", "unheard"), "let &lt;a&gt;");
   });
 
   it("leaves no way out of a script element", () => {
