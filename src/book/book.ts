@@ -7,7 +7,7 @@ import { loadMarkdown } from "./markdown";
 import { loadFormulaRenderer } from "./maths";
 import { chapterPage, indexPage, sourcePage, type Chapter } from "./page";
 import { linkFolder, Places } from "./places";
-import { readNotebook, type Notebook } from "../notebooks/notebook";
+import { readNotebook } from "../notebooks/notebook";
 import { repositoryRoot } from "../course/paths";
 
 /** What `buildBook` is asked for. */
@@ -49,7 +49,7 @@ export async function buildBook(options: BookOptions = {}): Promise<Book> {
   const contents = notebooks.map((path) => ({ path, notebook: readNotebook(path) }));
 
   const places = new Places(root, notebooks.map(notebookName));
-  const highlight = await loadHighlighter(languagesIn(contents.map(({ notebook }) => notebook)));
+  const highlight = await loadHighlighter();
   const renderers = await loadMarkdown(highlight, await loadFormulaRenderer());
   const anchors = new Map<string, IdRegister>();
   const chapters = contents.map(({ path, notebook }): Chapter => {
@@ -124,18 +124,6 @@ function byName([a]: readonly [string, string], [b]: readonly [string, string]):
 
 function notebookName(path: string): string {
   return basename(path).replace(/\.ipynb$/, "");
-}
-
-/** The languages of the fenced code of every markdown cell, and of everything a link may show. */
-function languagesIn(notebooks: readonly Notebook[]): Set<string> {
-  const languages = new Set(["typescript", "javascript", "json"]);
-  for (const { cells } of notebooks) {
-    for (const { cell_type: type, source } of cells) {
-      if (type !== "markdown") continue;
-      for (const [, language] of source.matchAll(/^[ \t>]*(?:`{3,}|~{3,})[ \t]*([\w+-]+)/gm)) languages.add(language);
-    }
-  }
-  return languages;
 }
 
 /** The style sheet's parts; later ones override earlier ones. */

@@ -1,47 +1,16 @@
-import type { LanguageFn } from "highlight.js";
 import { escapeHtml } from "./html";
 
-/** Each language's grammar is loaded when a page first needs it. */
-const grammars: Record<string, () => Promise<{ default: LanguageFn }>> = {
-  typescript: () => import("highlight.js/lib/languages/typescript"),
-  javascript: () => import("highlight.js/lib/languages/javascript"),
-  json: () => import("highlight.js/lib/languages/json"),
-  bash: () => import("highlight.js/lib/languages/bash"),
-  python: () => import("highlight.js/lib/languages/python"),
-  yaml: () => import("highlight.js/lib/languages/yaml"),
-  markdown: () => import("highlight.js/lib/languages/markdown"),
-};
-
-const aliases: Record<string, string> = {
-  ts: "typescript",
-  js: "javascript",
-  mjs: "javascript",
-  cjs: "javascript",
-  jsonl: "json",
-  sh: "bash",
-  shell: "bash",
-  console: "bash",
-  py: "python",
-  yml: "yaml",
-  md: "markdown",
-};
-
-/** Code to HTML in one language; a language that is not known is shown as plain text. */
+/** Code to HTML in one language (its name, an alias or a file's ending); one that is not known is shown as plain text. */
 export type Highlight = (code: string, language: string) => string;
 
-/** Loads the highlighter with the grammars of these languages (names, aliases or file extensions; unknown ones are plain text). */
-export async function loadHighlighter(languages: Iterable<string>): Promise<Highlight> {
-  const { default: highlighter } = await import("highlight.js/lib/core");
-  for (const language of languages) {
-    const name = canonical(language);
-    if (name === undefined || highlighter.getLanguage(name) !== undefined) continue;
-    highlighter.registerLanguage(name, (await grammars[name]()).default);
-  }
-  return (code, language) => {
-    const name = canonical(language);
-    if (name === undefined || highlighter.getLanguage(name) === undefined) return escapeHtml(code);
-    return highlighter.highlight(code, { language: name, ignoreIllegals: true }).value;
-  };
+/** Loads the highlighter with the grammars of the common languages. */
+export async function loadHighlighter(): Promise<Highlight> {
+  const { default: highlighter } = await import("highlight.js/lib/common");
+  highlighter.registerAliases("jsonl", { languageName: "json" });
+  return (code, language) =>
+    highlighter.getLanguage(language) === undefined
+      ? escapeHtml(code)
+      : highlighter.highlight(code, { language, ignoreIllegals: true }).value;
 }
 
 /**
@@ -61,9 +30,4 @@ export function numberedLines(html: string): string {
       return `<span class="line" id="L${index + 1}">${before}${line}${"</span>".repeat(open.length)}</span>`;
     })
     .join("\n");
-}
-
-function canonical(language: string): string | undefined {
-  const name = aliases[language.toLowerCase()] ?? language.toLowerCase();
-  return name in grammars ? name : undefined;
 }

@@ -1,4 +1,4 @@
-export { escapeHtml } from "../notebooks/table";
+export { escapeHtml } from "../plots/escape-html";
 
 /** A warning about one place of the book: what could not be shown as it was meant. */
 export type Warn = (message: string) => void;

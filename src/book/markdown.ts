@@ -1,7 +1,7 @@
 import { escapeHtml, slug, type IdRegister, type Warn } from "./html";
 import type { Highlight } from "./highlight";
 import { extractFormulas, formulaPlaceholder, restoreFormulas, type Formula, type RenderFormula } from "./maths";
-import { sanitise, type Targets } from "./sanitise";
+import { loadSanitiser, type Targets } from "./sanitise";
 
 /** A heading of a page, for its contents: level 1–6, the anchor, the text as plain text and as HTML (with maths). */
 export interface Heading {
@@ -46,7 +46,9 @@ export async function loadMarkdown(
   const { default: MarkdownIt } = await import("markdown-it");
   const { JSDOM } = await import("jsdom");
   const markdownIt = new MarkdownIt({ html: true });
-  const { document } = new JSDOM("").window;
+  const { window } = new JSDOM("");
+  const { document } = window;
+  const sanitise = loadSanitiser(window);
 
   function parse(html: string): HTMLTemplateElement {
     const template = document.createElement("template");

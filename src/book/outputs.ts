@@ -1,9 +1,12 @@
+import { stripVTControlCharacters } from "node:util";
+import { plotlyMime } from "../plots/mime";
 import { escapeHtml, jsonForScript, type Warn } from "./html";
 import type { RenderHtml } from "./markdown";
 import type { Output } from "../notebooks/notebook";
+import { resultsMime } from "../notebooks/outputs";
 import type { Targets } from "./sanitise";
 import { resultsTable } from "./results-table";
-import { stripTerminalCodes, terminalTextToHtml } from "./terminal-text";
+import { terminalTextToHtml } from "./terminal-text";
 
 /** What rendering the outputs of one cell needs from its page. */
 export interface OutputContext {
@@ -49,7 +52,7 @@ function errorOutput(name: string, value: string, traceback: readonly string[]):
   const heading = [name || "Error", value].filter((part) => part !== "").join(": ");
   const lines = traceback.join("\n");
   const trace = lines === "" ? "" : `<pre tabindex="0" aria-label="Traceback">${terminalTextToHtml(lines)}</pre>`;
-  return `<div class="error" role="group" aria-label="Error"><p>${escapeHtml(stripTerminalCodes(heading))}</p>${trace}</div>`;
+  return `<div class="error" role="group" aria-label="Error"><p>${escapeHtml(stripVTControlCharacters(heading))}</p>${trace}</div>`;
 }
 
 const pictures: Record<string, string> = {
@@ -63,10 +66,10 @@ const pictures: Record<string, string> = {
 /** Of several forms of one output the richest that the book can show; the text form is the description of a picture. */
 function richOutput(data: Record<string, unknown>, metadata: Record<string, unknown>, context: OutputContext): string {
   const has = (type: string) => data[type] !== undefined && data[type] !== null;
-  const summary = stripTerminalCodes(text(data["text/plain"])).trim();
-  if (has("application/vnd.plotly.v1+json")) return plotlyOutput(data, metadata, summary, context);
-  if (has("application/vnd.alignment.results+json")) {
-    return resultsTable(record(parsed(data["application/vnd.alignment.results+json"])));
+  const summary = stripVTControlCharacters(text(data["text/plain"])).trim();
+  if (has(plotlyMime)) return plotlyOutput(data, metadata, summary, context);
+  if (has(resultsMime)) {
+    return resultsTable(record(parsed(data[resultsMime])));
   }
   const image = Object.keys(pictures).find(has);
   if (image !== undefined) return `<figure>${pictureElement(image, data, metadata, summary, context)}</figure>`;
@@ -93,7 +96,7 @@ function plotlyOutput(
   summary: string,
   context: OutputContext,
 ): string {
-  const figure = record(parsed(data["application/vnd.plotly.v1+json"]));
+  const figure = record(parsed(data[plotlyMime]));
   const layout = record(figure.layout);
   const height = typeof layout.height === "number" ? Math.round(layout.height) : 450;
   const description = summary || plotTitle(layout) || "Figure";

@@ -1,21 +1,18 @@
+import createDOMPurify, { type WindowLike } from "dompurify";
 import type { Warn } from "./html";
 
 /** Elements that stay; everything else is unwrapped (its children stay) unless it is in `dropped`. */
-const kept = new Set(
-  (
-    "a abbr b bdi bdo blockquote br caption center cite code col colgroup dd del details dfn div dl dt em figcaption figure " +
-    "h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp section small span strike strong sub summary sup table " +
-    "tbody td tfoot th thead time tr tt u ul var wbr"
-  ).split(" "),
-);
+const kept = (
+  "a abbr b bdi bdo blockquote br caption center cite code col colgroup dd del details dfn div dl dt em figcaption figure " +
+  "h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre q s samp section small span strike strong sub summary sup table " +
+  "tbody td tfoot th thead time tr tt u ul var wbr"
+).split(" ");
 
 /** Elements that go with all that is in them: they run, load or embed something, or switch the parser's language. */
-const dropped = new Set(
-  (
-    "applet audio base button canvas dialog embed fencedframe form frame frameset head iframe input link marquee math meta noembed " +
-    "noframes noscript object option plaintext portal script select source style svg template textarea title track video xmp"
-  ).split(" "),
-);
+const dropped = (
+  "applet audio base button canvas dialog embed fencedframe form frame frameset head iframe input link marquee math meta noembed " +
+  "noframes noscript object option plaintext portal script select source style svg template textarea title track video xmp"
+).split(" ");
 
 const attributes = new Set(
   "abbr align alt cite colspan datetime dir headers height lang open reversed rowspan scope span start title type valign value width".split(
@@ -35,64 +32,51 @@ export interface Targets {
   ids: boolean;
 }
 
+/** Takes from `root`'s descendants, in place, what may not be in the book, and reports what it dropped. */
+export type Sanitise = (root: DocumentFragment, targets: Targets, warn: Warn) => void;
+
 /**
  * Makes HTML that was written into a notebook harmless: only the elements, attributes and style properties on the lists
  * above stay, links go to http(s), mail or places inside the book, pictures come from the book or a data URL. The lists
  * name what is allowed, so that what nobody thought of is gone. The book's Content-Security-Policy stands behind this.
- *
- * Changes `root`'s descendants in place, and reports what it dropped.
  */
-export function sanitise(root: ParentNode & Node, targets: Targets, warn: Warn): void {
-  for (const node of [...root.childNodes]) {
-    if (node.nodeType === 3) continue;
-    if (node.nodeType !== 1) {
-      node.remove();
-      continue;
-    }
-    const element = node as Element;
-    const name = element.localName;
-    if (dropped.has(name) || element.namespaceURI !== "http://www.w3.org/1999/xhtml") {
-      warn(`<${name}> is not shown in the book`);
-      element.remove();
-    } else if (!kept.has(name)) {
-      sanitise(element, targets, warn);
-      element.replaceWith(...element.childNodes);
-    } else {
-      sanitise(element, targets, warn);
-      cleanAttributes(element, targets, warn);
-      if (name === "img" && !element.hasAttribute("src")) element.replaceWith(element.getAttribute("alt") ?? "");
-      // A link that leads nowhere any more is shown as its text.
-      if (name === "a" && !element.hasAttribute("href") && !element.hasAttribute("id")) {
-        element.replaceWith(...element.childNodes);
-      }
-    }
-  }
+export function loadSanitiser(window: WindowLike): Sanitise {
+  const purify = createDOMPurify(window);
+  let targets: Targets;
+  let warn: Warn;
+  purify.addHook("uponSanitizeElement", (node, { tagName }) => {
+    if (dropped.includes(tagName)) warn(`<${tagName}> is not shown in the book`);
+  });
+  purify.addHook("uponSanitizeAttribute", (element, data) => {
+    const value = cleanValue(element.localName, data.attrName, data.attrValue, targets, warn);
+    data.keepAttr = data.forceKeepAttr = value !== undefined;
+    if (value !== undefined) element.setAttribute(data.attrName, value);
+  });
+  purify.addHook("afterSanitizeAttributes", (element) => {
+    if (/^https?:/i.test(element.getAttribute("href") ?? "")) element.setAttribute("rel", "noopener noreferrer");
+  });
+  purify.setConfig({
+    ALLOWED_TAGS: [...kept, "#text", "#document-fragment"],
+    FORBID_CONTENTS: dropped,
+    IN_PLACE: true,
+  });
+  return (root, ...context) => {
+    [targets, warn] = context;
+    purify.sanitize(root);
+    for (const image of root.querySelectorAll("img:not([src])")) image.replaceWith(image.getAttribute("alt") ?? "");
+    // A link that leads nowhere any more is shown as its text.
+    for (const link of root.querySelectorAll("a:not([href], [id])")) link.replaceWith(...link.childNodes);
+  };
 }
 
-function cleanAttributes(element: Element, targets: Targets, warn: Warn): void {
-  for (const { name, value } of [...element.attributes]) {
-    if (name === "href" && element.localName === "a") {
-      const href = targets.link(value);
-      if (href === undefined) element.removeAttribute(name);
-      else {
-        element.setAttribute(name, href);
-        if (/^https?:/i.test(href)) element.setAttribute("rel", "noopener noreferrer");
-      }
-    } else if (name === "src" && element.localName === "img") {
-      const src = targets.image(value);
-      if (src === undefined) element.removeAttribute(name);
-      else element.setAttribute(name, src);
-    } else if (name === "style") {
-      const style = cleanStyle(value);
-      if (style === "") element.removeAttribute(name);
-      else element.setAttribute(name, style);
-    } else if (name === "id") {
-      if (!targets.ids || !/^[\w-]+$/.test(value)) element.removeAttribute(name);
-    } else if (!attributes.has(name)) {
-      if (name.startsWith("on")) warn(`the event handler ${name} of <${element.localName}> is not kept in the book`);
-      element.removeAttribute(name);
-    }
-  }
+/** What an attribute may be; undefined: nothing. */
+function cleanValue(tag: string, name: string, value: string, targets: Targets, warn: Warn): string | undefined {
+  if (name === "href" && tag === "a") return targets.link(value);
+  if (name === "src" && tag === "img") return targets.image(value);
+  if (name === "style") return cleanStyle(value) || undefined;
+  if (name === "id") return targets.ids && /^[\w-]+$/.test(value) ? value : undefined;
+  if (name.startsWith("on")) warn(`the event handler ${name} of <${tag}> is not kept in the book`);
+  return attributes.has(name) ? value : undefined;
 }
 
 function cleanStyle(style: string): string {

@@ -1,5 +1,5 @@
 import { displayBundle } from "../plots/show";
-import { escapeHtml } from "../notebooks/table";
+import { escapeHtml } from "../plots/escape-html";
 import { loadExercise, type CheckContext } from "./exercise";
 import { asHtml, asText } from "./report";
 import { runChecks } from "./run-checks";

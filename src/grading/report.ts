@@ -1,4 +1,4 @@
-import { escapeHtml } from "../notebooks/table";
+import { escapeHtml } from "../plots/escape-html";
 import type { MadePrediction } from "./made-predictions";
 import type { CheckResult, ExerciseResult } from "./run-checks";
 

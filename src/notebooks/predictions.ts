@@ -1,6 +1,7 @@
+import { escapeHtml } from "../plots/escape-html";
 import { displayBundle } from "../plots/show";
 import { predictionMime } from "./outputs";
-import { escapeHtml, formatValue, textTable } from "./table";
+import { formatValue, textTable } from "./table";
 
 /** A number, a choice or a sentence; "up" and "down" (and "same") predict the sign of a change. */
 export type PredictionAnswer = number | string;

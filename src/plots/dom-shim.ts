@@ -3,6 +3,7 @@
  * a canvas to paint a heatmap's cells on. Texts are measured with the fonts they will be drawn in (`fonts.ts`).
  */
 import type { DOMWindow } from "jsdom";
+import { svgPathProperties } from "svg-path-properties";
 import { measureText } from "./fonts";
 import { encodePng } from "./png";
 
@@ -32,10 +33,10 @@ export function installDrawing(window: DOMWindow): void {
     return box ? box.right - box.left : 0;
   };
   svg["getTotalLength"] = function (this: SVGElement) {
-    return pathLength(pathPoints(this));
+    return pathOf(this).getTotalLength();
   };
   svg["getPointAtLength"] = function (this: SVGElement, length: number) {
-    return pointAt(pathPoints(this), length);
+    return pathOf(this).getPointAtLength(length);
   };
   installCanvas(window);
   window.URL.createObjectURL ??= () => "blob:none";
@@ -190,44 +191,13 @@ function fontSize(element: Element): number {
   return value.endsWith("em") ? around() * size : size;
 }
 
+const pathOf = (element: Element) => new svgPathProperties(element.getAttribute("d") ?? "");
+
 /** The corner points of a path: ends of its straight and curved parts. */
 function pathPoints(element: Element): { x: number; y: number }[] {
-  const points: { x: number; y: number }[] = [];
-  let [x, y] = [0, 0];
-  for (const [, command, list] of (element.getAttribute("d") ?? "").matchAll(/([MLHVCSQTA])([^MLHVCSQTAZ]*)/gi)) {
-    const numbers = list!.match(/-?\d*\.?\d+(?:e[-+]?\d+)?/gi)?.map(Number) ?? [];
-    const kind = command!.toUpperCase();
-    const relative = command !== kind;
-    const take = { M: 2, L: 2, T: 2, H: 1, V: 1, C: 6, S: 4, Q: 4, A: 7 }[kind]!;
-    for (let at = 0; at + take <= numbers.length; at += take) {
-      const last = numbers.slice(at, at + take);
-      const [toX, toY] =
-        kind === "H"
-          ? [last[0]!, relative ? 0 : y]
-          : kind === "V"
-            ? [relative ? 0 : x, last[0]!]
-            : (last.slice(-2) as [number, number]);
-      [x, y] = relative ? [x + toX, y + toY] : [toX, toY];
-      points.push({ x, y });
-    }
-  }
-  return points;
-}
-
-function pathLength(points: readonly { x: number; y: number }[]): number {
-  return points.slice(1).reduce((sum, to, at) => sum + Math.hypot(to.x - points[at]!.x, to.y - points[at]!.y), 0);
-}
-
-function pointAt(points: readonly { x: number; y: number }[], length: number): { x: number; y: number } {
-  let left = length;
-  for (const [at, to] of points.slice(1).entries()) {
-    const from = points[at]!;
-    const part = Math.hypot(to.x - from.x, to.y - from.y);
-    if (part > 0 && left <= part)
-      return { x: from.x + ((to.x - from.x) * left) / part, y: from.y + ((to.y - from.y) * left) / part };
-    left -= part;
-  }
-  return points[points.length - 1] ?? { x: 0, y: 0 };
+  return pathOf(element)
+    .getParts()
+    .flatMap(({ start, end }) => [start, end]);
 }
 
 /** As much of a 2D canvas as a heatmap paints with. */

@@ -2,9 +2,11 @@
  * Figures and tables into the notebook's output; without a kernel (a script, a test) the text goes to the standard output.
  */
 import { platform } from "../platform";
+import { escapeHtml } from "./escape-html";
 import type { Figure } from "./figure";
+import { plotlyMime } from "./mime";
 import { staticPicture } from "./static-picture";
-import { escapeHtml, frameTable, table, type FrameLike, type Table } from "./table";
+import { frameTable, table, type FrameLike, type Table } from "./table";
 
 /** MIME types to data, as Jupyter's messaging has it: JSON types hold objects, images base64. */
 export type MimeBundle = Record<string, unknown>;
@@ -18,9 +20,6 @@ export interface DisplayOptions {
   /** Jupyter's metadata by MIME type, such as an image's size. */
   metadata?: Record<string, unknown>;
 }
-
-/** MIME type of a Plotly figure. */
-export const plotlyMime = "application/vnd.plotly.v1+json";
 
 /** Whether a notebook's kernel runs this code, in a cell that can show something. */
 export function inKernel(): boolean {

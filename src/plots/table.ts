@@ -3,6 +3,7 @@
  * whole, numbers to four significant digits.
  */
 import { formatNumber } from "./figure";
+import { alignedLines, htmlTable } from "./text-table";
 
 /** A table ready to be shown. */
 export interface Table {
@@ -66,30 +67,12 @@ function build(columns: readonly string[], rows: readonly unknown[][], options: 
   const rest = rows.length - shown.length;
   const more = rest > 0 ? `… and ${rest.toLocaleString("en")} more row${rest === 1 ? "" : "s"}` : "";
 
-  const cell = (tag: string, text: string, at: number): string => {
-    const align = numeric[at] ? "right" : "left";
-    return `<${tag} style="text-align:${align};vertical-align:top;white-space:pre-wrap;max-width:40em">${escapeHtml(text)}</${tag}>`;
-  };
-  const line = (tag: string, row: readonly string[]): string =>
-    `<tr>${row.map((text, at) => cell(tag, text, at)).join("")}</tr>`;
-  const html = [
-    "<table>",
-    caption ? `<caption style="text-align:left">${escapeHtml(caption)}</caption>` : "",
-    `<thead>${line("th", head)}</thead>`,
-    `<tbody>${shown.map((row) => line("td", row)).join("")}</tbody>`,
-    "</table>",
-    more && `<p>${more}</p>`,
-  ].join("");
+  const style = "vertical-align:top;white-space:pre-wrap;max-width:40em";
+  const html = htmlTable(head, shown, { right: numeric, style, caption }) + (more && `<p>${more}</p>`);
 
   const flat = shown.map((row) => row.map((text) => text.replace(/\s*\n\s*/g, " ⏎ ")));
-  const widths = head.map((title, at) => Math.max(title.length, ...flat.map((row) => row[at]!.length)));
-  const aligned = (row: readonly string[]): string =>
-    row
-      .map((text, at) => (numeric[at] ? text.padStart(widths[at]!) : text.padEnd(widths[at]!)))
-      .join("  ")
-      .trimEnd();
-  const rule = widths.map((width) => "─".repeat(width)).join("  ");
-  return { html, text: [caption, aligned(head), rule, ...flat.map(aligned), more].filter(Boolean).join("\n") };
+  const lines = alignedLines(head, flat, { right: numeric, rule: true });
+  return { html, text: [caption, ...lines, more].filter(Boolean).join("\n") };
 }
 
 const isNumberOrNothing = (value: unknown): boolean =>
@@ -101,10 +84,4 @@ function formatCell(value: unknown, digits: number): string {
   if (typeof value === "number") return formatNumber(value, digits);
   if (typeof value === "object") return JSON.stringify(value);
   return String(value);
-}
-
-/** Text as HTML that shows it. */
-export function escapeHtml(text: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  return text.replace(/[&<>"']/g, (character) => names[character]!);
 }

@@ -64,10 +64,7 @@ describe("book: markdown to HTML", () => {
   let html: (source: string) => string;
 
   before(async () => {
-    const { renderMarkdown, renderHtml } = await loadMarkdown(
-      await loadHighlighter(["typescript"]),
-      await loadFormulaRenderer(),
-    );
+    const { renderMarkdown, renderHtml } = await loadMarkdown(await loadHighlighter(), await loadFormulaRenderer());
     const targets = {
       ids: true,
       link: (href: string) => (linkKind(href) === "web" ? href : undefined),
@@ -148,6 +145,7 @@ describe("book: markdown to HTML", () => {
     "<textarea><img title='</textarea><img src=x onerror=alert(1)>'></textarea>",
     "<!--><img src=x onerror=alert(1)>-->",
     "<x onclick=alert(1) tabindex=1 style='animation-name:a'>x</x>",
+    "<p is=x title='--><img src=x onerror=alert(1)>'>x</p>",
   ]) {
     it(`makes harmless: ${attack.slice(0, 60).replace(/[\n\u0001]/g, "·")}`, () => {
       for (const made of [html(attack), render(attack).html]) {
@@ -182,10 +180,15 @@ describe("book: small parts", () => {
     );
     assert.equal(terminalTextToHtml("10%\r50%\r100%\r\nnext"), "100%\nnext");
     assert.equal(terminalTextToHtml("\u001b[38;5;196mx\u001b[38;2;1;31;4my"), "xy");
+    assert.equal(terminalTextToHtml("\u001b[4:3mx\u001b[?25ly\u001b[>4mz"), "xyz");
+    assert.equal(
+      terminalTextToHtml("\u001b[1;1;102mx\u001b[0;38;5;1my\u001b[38;5;196mz\u001b[m."),
+      '<span class="ansi-bg-green ansi-bold">x</span><span class="ansi-fg-red">y</span>z.',
+    );
   });
 
   it("closes and reopens the highlighter's spans at the end of each line", async () => {
-    const highlight = await loadHighlighter(["ts"]);
+    const highlight = await loadHighlighter();
     const html = numberedLines(highlight("/* a\n b */ let x = `c\nd`;\n", "ts"));
     const lines = html.split("\n");
     assert.equal(lines.length, 3);
@@ -193,6 +196,13 @@ describe("book: small parts", () => {
       assert.equal(line.match(/<span/g)?.length, line.match(/<\/span>/g)?.length, line);
     }
     assert.match(lines[1], /^<span class="line" id="L2"><span class="hljs-comment"> b/);
+  });
+
+  it("highlights by a language's name, alias or ending, and escapes what it does not know", async () => {
+    const highlight = await loadHighlighter();
+    for (const language of ["json", "jsonl", "ts", "TypeScript", "sh", "console", "py", "yml", "md"])
+      assert.match(highlight('# "a"\n$ b: 1', language), /<span class="hljs-/, language);
+    assert.equal(highlight("let <a>", "unheard"), "let &lt;a&gt;");
   });
 
   it("leaves no way out of a script element", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { lines } from "../../src/plots/figures";
-import { displayBundle, inKernel, plotlyMime, show, showHtml, showMarkdown, watch } from "../../src/plots/show";
+import { plotlyMime } from "../../src/plots/mime";
+import { displayBundle, inKernel, show, showHtml, showMarkdown, watch } from "../../src/plots/show";
 import { frame } from "../../src/plots/frame";
 
 interface Sent {

@@ -91,7 +91,7 @@ describe("static pictures", () => {
     const script = `
       const { lines } = require("./src/plots/figures"); require("./src/plots/show");
       const { staticPicture } = require("./src/plots/static-picture");
-      const heavy = () => Object.keys(require.cache).filter((file) => /node_modules.(jsdom|plotly|danfojs|@tensorflow|@resvg|tslab)/.test(file)).length;
+      const heavy = () => Object.keys(require.cache).filter((file) => /node_modules.(jsdom|plotly|danfojs|@tensorflow|@resvg|tslab|opentype)/.test(file)).length;
       const before = heavy();
       staticPicture(lines({ title: "t", x: "x", y: "y", series: [{ name: "a", x: [1, 2], y: [1, 2] }] }))
         .then(({ png }) => console.log(JSON.stringify({ before, bytes: png.length })));`;

@@ -1,4 +1,5 @@
 /** danfojs's frames and series as tables. danfojs itself is not loaded here. */
+import { alignedLines, htmlTable } from "../../plots/text-table";
 import type { Bundle } from "../messages";
 
 interface Frame {
@@ -42,8 +43,12 @@ export function frameBundle(frame: Frame): Bundle {
   const numeric = head.map(
     (_, at) => at > 0 && cells.every((row) => /^(?:-?[\d.]+(?:e[+-]?\d+)?|NaN|…|–)$/.test(row[at]!)),
   );
+  const [flatHead, ...flat] = [head, ...cells].map((row) => row.map((text) => text.replace(/\s*\n\s*/g, " ")));
   return {
-    data: { "text/html": html(head, cells, numeric, size), "text/plain": text(head, cells, numeric, size) },
+    data: {
+      "text/html": `${htmlTable(head, cells, { right: numeric, rowHeads: true })}<p>${size}</p>`,
+      "text/plain": [...alignedLines(flatHead!, flat, { right: numeric }), size].join("\n"),
+    },
     metadata: {},
   };
 }
@@ -60,34 +65,4 @@ function cellText(value: unknown): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(6)));
   return value instanceof Date ? value.toISOString() : String(value);
-}
-
-function html(head: string[], cells: string[][], numeric: boolean[], size: string): string {
-  const line = (tag: string, row: string[]): string =>
-    `<tr>${row
-      .map((value, at) => {
-        const kind = at === 0 ? "th" : tag;
-        return `<${kind} style="text-align:${numeric[at] ? "right" : "left"}">${escapeHtml(value)}</${kind}>`;
-      })
-      .join("")}</tr>`;
-  const body = cells.map((row) => line("td", row)).join("");
-  return `<table><thead>${line("th", head)}</thead><tbody>${body}</tbody></table><p>${size}</p>`;
-}
-
-function text(head: string[], cells: string[][], numeric: boolean[], size: string): string {
-  const all = [head, ...cells].map((row) => row.map((value) => value.replace(/\s*\n\s*/g, " ")));
-  const widths = head.map((_, at) => Math.max(...all.map((row) => row[at]!.length)));
-  const lines = all.map((row) =>
-    row
-      .map((value, at) => (numeric[at] ? value.padStart(widths[at]!) : value.padEnd(widths[at]!)))
-      .join("  ")
-      .trimEnd(),
-  );
-  return [...lines, size].join("\n");
-}
-
-/** Text as HTML that shows it. */
-function escapeHtml(value: string): string {
-  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  return value.replace(/[&<>"']/g, (character) => names[character]!);
 }

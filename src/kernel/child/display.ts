@@ -3,6 +3,7 @@
  * the value, nor any tensor.
  */
 import { inspect } from "node:util";
+import { plotlyMime } from "../../plots/mime";
 import type { Bundle } from "../messages";
 import { withoutAsyncIds } from "./cell-context";
 import { frameBundle, isFrame } from "./display-frame";
@@ -10,8 +11,6 @@ import { isTensor, tensorBundle } from "./display-tensor";
 
 /** A method of this name makes a value's own display: MIME types to data, at once or as a promise. Deno's convention. */
 export const displaySymbol = Symbol.for("Jupyter.display");
-
-export const plotlyMime = "application/vnd.plotly.v1+json";
 
 /** The bundle of a value; undefined when there is nothing to show. */
 export async function displayOf(value: unknown): Promise<Bundle | undefined> {
