@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { isBuiltin } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import ts from "typescript";
 import { repositoryRoot } from "../src/course/paths";
 
 /** Each folder may import itself and those before it. */
 const order = [
+  "platform",
   "tensors",
   "text",
   "world",
@@ -23,6 +25,24 @@ const order = [
   "doctor",
   "cli",
 ];
+/** Runs in a page as it is: nothing of Node but by way of `platform`. */
+const pageFolders = order.slice(0, order.indexOf("plots") + 1);
+
+/** What is Node's in these folders: nothing that runs in a page loads it, so a bundle for browsers leaves it out. */
+const filesOfNode = new Set([
+  "platform/node.ts",
+  "platform/dawn.ts",
+  "platform/tslab.ts",
+  "tensors/kernels/build.ts", // npm run build:kernels
+  "tensors/tensorflow/build-addon.ts", // npm run build:tensorflow
+  "world/dataset-files.ts", // workbook data
+  "plots/static-picture.ts",
+  "plots/write-figure.ts",
+  "plots/write-whole.ts",
+  "plots/dom-shim.ts",
+  "plots/fonts.ts",
+  "plots/png.ts",
+]);
 
 /** What methods may share, beside their branches' folders; otherwise one method does not import another. */
 const branches = ["reward-maximisation", "contrastive", "distribution-matching"];
@@ -107,9 +127,20 @@ describe("the imports of src", () => {
     }
   });
 
+  it("reach what is Node's through the two files that a bundle for browsers replaces, and no others", () => {
+    const { browser } = JSON.parse(readFileSync(join(src, "package.json"), "utf8")) as { browser: object };
+    const replaced = Object.keys(browser).map((file) => file.slice("./".length));
+    assert.deepEqual(replaced, ["platform/node.ts", "plots/static-picture.ts"]);
+    for (const { from, to, typeOnly } of imports) {
+      if (!pageFolders.includes(folder(from)) || typeOnly || filesOfNode.has(from) || !filesOfNode.has(to)) continue;
+      assert.ok(replaced.includes(to), `${from} loads ${to}, which is Node's`);
+    }
+    for (const file of filesOfNode) assert.ok(existsSync(join(src, file)), `${file} is gone from src`);
+  });
+
   it("keep tslab's display in one file", () => {
     for (const file of sourceFiles(src)) {
-      if (relative(src, file) === "plots/show.ts" || relative(src, file).startsWith("kernel")) continue;
+      if (relative(src, file) === "platform/tslab.ts" || relative(src, file).startsWith("kernel")) continue;
       assert.doesNotMatch(readFileSync(file, "utf8"), /from "tslab"|require\("tslab"\)/, `${file} imports tslab`);
     }
   });
@@ -120,6 +151,14 @@ describe("every source file", () => {
     for (const file of sourceFiles(src)) {
       const lines = readFileSync(file, "utf8").split("\n").length;
       assert.ok(lines <= 400, `${relative(repositoryRoot, file)} has ${lines} lines; split it by concept`);
+    }
+  });
+
+  it("of what runs in a page knows nothing of Node", () => {
+    for (const file of sourceFiles(src)) {
+      const name = relative(src, file);
+      if (!pageFolders.includes(folder(name)) || filesOfNode.has(name)) continue;
+      assert.deepEqual(nodeNames(file), [], `${name}: take it from ../platform, or name the file among filesOfNode`);
     }
   });
 
@@ -223,4 +262,26 @@ function importsOf(file: string): Import[] {
   };
   visit(source);
   return found;
+}
+
+/** What a file uses that only Node has: modules and globals. (Types vanish when compiled, so they do not count.) */
+function nodeNames(file: string): string[] {
+  const globals = ["process", "Buffer", "require", "__dirname", "__filename", "setImmediate", "clearImmediate"];
+  const source = ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.ES2022, true);
+  const found = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeNode(node) || (ts.isImportDeclaration(node) && node.importClause?.isTypeOnly)) return;
+    if (ts.isStringLiteralLike(node) && isBuiltin(node.text)) {
+      const place = ts.isAsExpression(node.parent) ? node.parent.parent : node.parent;
+      const called = ts.isCallExpression(place) && place.expression.kind === ts.SyntaxKind.ImportKeyword;
+      if (called || ts.isImportDeclaration(place) || ts.isExportDeclaration(place)) found.add(node.text);
+    }
+    if (ts.isIdentifier(node) && globals.includes(node.text)) {
+      const isMember = ts.isPropertyAccessExpression(node.parent) && node.parent.name === node;
+      if (!isMember) found.add(node.text);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return [...found];
 }

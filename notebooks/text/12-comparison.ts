@@ -106,7 +106,7 @@ for (const path of compared) paths.push(await rowsOfPath(models, path));
 const standing = paths.map((path) => {
   const { row, reached } = atMatchedKl(path, matchedKl);
   const { branch, data } = methods[row.method];
-  return { branch: branch, data: data, row: row, reached: reached };
+  return { branch: branch.replaceAll("-", " "), data: data, row: row, reached: reached };
 });
 await show(
   standing.map(({ branch, data, row, reached }) => ({

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, type Command } from "commander";
-import { adviceDataset, datasetDifferences, DATASET_FOLDER, DATASET_SEED, writeDataset } from "../world/dataset";
+import { adviceDataset, DATASET_SEED } from "../world/dataset";
+import { datasetDifferences, DATASET_FOLDER, writeDataset } from "../world/dataset-files";
 
 /** `workbook data`: regenerates the records under datasets/advice byte for byte, or verifies them. */
 export function register(program: Command): void {

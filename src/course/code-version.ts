@@ -18,8 +18,9 @@ export const sourceRoot = resolve(__dirname, "..");
  * installed version of every package any of them imports.
  *
  * A file counts by the JavaScript it compiles to, without comments and types, so that a better docstring does not
- * retrain a model while a changed number does. Imports of types alone are not followed, for the same reason. What a
- * file reads at run time (a data set) is not seen: put its checksum in the stage's recipe.
+ * retrain a model while a changed number does. Imports of types alone are not followed, for the same reason, nor is
+ * `platform`: what it stands for differs between Node and a page, and what is computed does not. What a file reads at run
+ * time (a data set) is not seen: put its checksum in the stage's recipe.
  *
  * @param modules relative to `root`
  * @throws when a relative import leads to no file
@@ -42,7 +43,7 @@ export function reachedCode(
   const waiting = modules.map((module) => resolve(root, module));
   while (waiting.length > 0) {
     const file = waiting.pop()!;
-    if (files.has(file)) continue;
+    if (files.has(file) || relative(root, file).startsWith("platform")) continue;
     const code = compiled(file);
     files.set(file, code);
     for (const name of code.imports) {

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Policy } from "../models/policy";
 import type { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";
@@ -175,7 +175,7 @@ export class Course {
       stage(
         policyPath(alignment),
         { aligned: recipe, path: recipes.pathRecipe(this.sizes, measured) },
-        { ...inputs, members, preferences: this.preferences() },
+        { ...inputs, members, heldOut: this.preferences() },
       ),
     );
   }

@@ -2,7 +2,7 @@
  * The course's recipes: of every stage, all that is asked of it at the sizes of a scale. What a notebook sets otherwise it
  * says; every other number stands here, in `scales.ts`, or in the description of a method.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import { pretrainingOptions, sftOptions } from "../objectives/maximum-likelihood";
 import type { Method } from "../objectives/method";
 import { judgeTrainingOptions } from "../rewards/judge-model";

@@ -1,8 +1,6 @@
 import type * as tf from "@tensorflow/tfjs";
-import { createHash } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
-import path from "node:path";
-import { z } from "zod";
+import * as z from "zod";
+import { platform } from "../platform";
 import { readSafetensors, writeSafetensors, type StoredTensor } from "../tensors/safetensors";
 import { tokenizerFromJSON, type Tokenizer } from "../text/tokenizer";
 import { Gpt } from "./gpt";
@@ -40,24 +38,22 @@ export async function saveModel(folder: string, model: Policy | ScalarModel, voc
     model instanceof Policy
       ? { kind: "policy", ...gpt.config, responseLimit: model.responseLimit }
       : { kind: "scalar", ...gpt.config };
-  await mkdir(folder, { recursive: true });
-  await writeSafetensors(path.join(folder, weightsFile), await download(parameters), {
+  await writeSafetensors(`${folder}/${weightsFile}`, await download(parameters), {
     format: "alignment",
     vocabulary: checksum(vocabulary),
   });
-  await writeFile(path.join(folder, configFile), `${JSON.stringify(config, null, 2)}\n`);
-  await writeFile(path.join(folder, vocabularyFile), `${JSON.stringify(vocabulary.toJSON(), null, 1)}\n`);
+  await writeText(`${folder}/${configFile}`, `${JSON.stringify(config, null, 2)}\n`);
+  await writeText(`${folder}/${vocabularyFile}`, `${JSON.stringify(vocabulary.toJSON(), null, 1)}\n`);
 }
 
 /** Loads a policy saved by `saveModel`; missing, extra or misshapen weights are errors. */
 export async function loadPolicy(folder: string): Promise<{ policy: Policy; vocabulary: Tokenizer }> {
   const { config, tensors, vocabulary } = await load(folder, "policy");
   const limit = config.responseLimit;
-  if (limit === undefined)
-    throw new Error(`${path.join(folder, configFile)}: a policy needs a responseLimit, found none`);
-  const gpt = inFile(path.join(folder, weightsFile), () => Gpt.fromWeights(sizes(config), tensors));
+  if (limit === undefined) throw new Error(`${`${folder}/${configFile}`}: a policy needs a responseLimit, found none`);
+  const gpt = inFile(`${folder}/${weightsFile}`, () => Gpt.fromWeights(sizes(config), tensors));
   try {
-    return { policy: inFile(path.join(folder, configFile), () => new Policy(gpt, limit)), vocabulary };
+    return { policy: inFile(`${folder}/${configFile}`, () => new Policy(gpt, limit)), vocabulary };
   } catch (error) {
     gpt.dispose();
     throw error;
@@ -67,7 +63,7 @@ export async function loadPolicy(folder: string): Promise<{ policy: Policy; voca
 /** Loads a scalar model (reward model, value function) saved by `saveModel`. */
 export async function loadScalarModel(folder: string): Promise<{ model: ScalarModel; vocabulary: Tokenizer }> {
   const { config, tensors, vocabulary } = await load(folder, "scalar");
-  return inFile(path.join(folder, weightsFile), () => {
+  return inFile(`${folder}/${weightsFile}`, () => {
     const take = (name: string, shape: number[]): Float32Array => {
       const found = tensors.get(name);
       if (!found) throw new Error(`weight "${name}" is missing; a scalar model has a head`);
@@ -97,8 +93,8 @@ async function load(
   folder: string,
   kind: StoredConfig["kind"],
 ): Promise<{ config: StoredConfig; tensors: Map<string, StoredTensor>; vocabulary: Tokenizer }> {
-  const [file, words] = [configFile, vocabularyFile].map((name) => path.join(folder, name));
-  const [configText, vocabularyText] = await Promise.all([readFile(file, "utf8"), readFile(words, "utf8")]);
+  const [file, words] = [configFile, vocabularyFile].map((name) => `${folder}/${name}`);
+  const [configText, vocabularyText] = await Promise.all([file, words].map(readText));
   const parsed = configSchema.safeParse(inFile(file, () => JSON.parse(configText) as unknown));
   if (!parsed.success) throw new Error(`${file}: ${z.prettifyError(parsed.error)}`);
   if (parsed.data.kind !== kind) {
@@ -109,7 +105,7 @@ async function load(
   if (vocabulary.size !== parsed.data.vocabularySize) {
     throw new Error(`${words}: has ${vocabulary.size} tokens, the model ${parsed.data.vocabularySize} (${file})`);
   }
-  const { tensors, metadata } = await readSafetensors(path.join(folder, weightsFile));
+  const { tensors, metadata } = await readSafetensors(`${folder}/${weightsFile}`);
   // Weights saved before there was a checksum have none.
   if (metadata.vocabulary !== undefined && metadata.vocabulary !== checksum(vocabulary)) {
     throw new Error(
@@ -122,8 +118,12 @@ async function load(
 
 /** Of what a vocabulary is, not of how its file is laid out. */
 function checksum(vocabulary: Tokenizer): string {
-  return createHash("sha256").update(JSON.stringify(vocabulary.toJSON())).digest("hex");
+  return platform.sha256(JSON.stringify(vocabulary.toJSON()));
 }
+const readText = async (file: string): Promise<string> => new TextDecoder().decode(await platform.files.read(file));
+
+const writeText = (file: string, text: string): Promise<void> =>
+  platform.files.write(file, [new TextEncoder().encode(text)]);
 
 /** Runs something that reads a file's content, and names the file in what it throws. */
 function inFile<T>(file: string, read: () => T): T {

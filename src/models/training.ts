@@ -1,8 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { existsSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import path from "node:path";
-import { z } from "zod";
+import * as z from "zod";
+import { platform } from "../platform";
 import { AdamW, globalNorm, learningRateAt, type Parameters } from "../tensors/adamw";
 import type { Loss } from "../tensors/loss";
 import {
@@ -140,7 +138,7 @@ async function* run<Batch>(
   const { rng, checkpointFolder, checkpointEvery, signal } = options;
   const { stepsPerBatch = 1 } = objective;
   const optimiser = new AdamW(objective.parameters, { weightDecay, betas });
-  const file = checkpointFolder && path.join(checkpointFolder, "training.safetensors");
+  const file = checkpointFolder && `${checkpointFolder}/training.safetensors`;
   const settings = { ...settingsOf(omit(options, runKeys)), stepsPerBatch };
   const identity = { objective: objective.name, stream: rng.path, settings: inWords(settings) };
   let tokens = 0;
@@ -165,7 +163,8 @@ async function* run<Batch>(
   };
   let batch: Batch | undefined;
   try {
-    if (file && existsSync(file)) tokens = await restore(file, objective.parameters, optimiser, identity);
+    if (file && (await platform.files.exists(file)))
+      tokens = await restore(file, objective.parameters, optimiser, identity);
     saved = optimiser.steps;
     for (let step = optimiser.steps; step < steps; step++) {
       const pass = step % stepsPerBatch;
@@ -191,7 +190,7 @@ async function* run<Batch>(
       tokens += measured.tokens;
       if (optimiser.steps % checkpointEvery === 0) await save();
       yield { step, loss, gradientNorm, learningRate, tokens, ...metrics, ...measured.metrics };
-      await new Promise((resolve) => setImmediate(resolve));
+      await platform.turn();
       if (signal?.aborted && step + 1 < steps) {
         await save();
         throw new TrainingInterrupted(objective.name, step, steps, file !== undefined);
@@ -201,7 +200,7 @@ async function* run<Batch>(
   } finally {
     // A consumer that leaves the loop early loses nothing either.
     if (!finished) await save();
-    else if (file) await rm(file, { force: true });
+    else if (file) await platform.files.remove(file);
     leaveBatch();
     optimiser.dispose();
   }

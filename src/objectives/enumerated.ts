@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { EnumeratedPolicy } from "../models/enumerated-policy";
 import { train, trainingOptions, type TrainingRecord } from "../models/training";
 import { checkShape } from "../tensors/shape";

@@ -7,7 +7,7 @@
  * response train on a preference that nobody has.)
  */
 import * as tf from "@tensorflow/tfjs";
-import { z } from "zod";
+import * as z from "zod";
 import { sample, type Sample } from "../models/generation";
 import { responseLogProbs, type Policy } from "../models/policy";
 import { paddedTokens, trainingOptions } from "../models/training";

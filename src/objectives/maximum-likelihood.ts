@@ -1,5 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { Gpt } from "../models/gpt";
 import { checkExample, Policy, scoringTensors } from "../models/policy";
 import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";

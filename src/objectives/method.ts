@@ -3,7 +3,7 @@
  * one. Each method's file ends with its description; `roster.ts` lists the files. Stages, paths, the comparison, figures and
  * the checks of gradients, checkpoints and optima run over the roster.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Sample } from "../models/generation";
 import type { Policy } from "../models/policy";
 import type { TrainingOptions, TrainingRecord } from "../models/training";

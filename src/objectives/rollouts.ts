@@ -2,7 +2,7 @@
  * Rollouts: responses drawn from a policy with their rewards, what every online method learns from (lecture taxonomy,
  * "Online"). Several responses to each prompt stand together, so that they can be compared with one another.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { sample, type Sample } from "../models/generation";
 import { Policy, responseLogProbs } from "../models/policy";
 import { trainingOptions } from "../models/training";

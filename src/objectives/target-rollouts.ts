@@ -4,7 +4,7 @@
  * where P = ref·exp(r/β) is the target before it is normalised.
  */
 import type * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs } from "../models/policy";
 import { paddedTokens, train, type TrainingRecord } from "../models/training";
 import type { Loss } from "../tensors/loss";

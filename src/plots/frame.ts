@@ -4,20 +4,10 @@
  *
  * danfojs is loaded at the first use: it takes about a second on top of tfjs.
  */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
-import { gunzip } from "node:zlib";
 import type { DataFrame } from "danfojs-node";
+import { platform } from "../platform";
 
 export { frameTable } from "./table";
-
-type Danfo = typeof import("danfojs-node");
-
-const load = createRequire(__filename);
-const danfo = (): Danfo => load("danfojs-node") as Danfo;
 
 /** A row: column to value. */
 export type Row = Record<string, unknown>;
@@ -37,7 +27,7 @@ export interface FrameOptions {
 export function frame(rows: readonly object[], options: FrameOptions = {}): DataFrame {
   const records = rows as readonly Row[];
   const columns = options.columns ?? Object.keys(records[0] ?? {});
-  const { DataFrame } = danfo();
+  const { DataFrame } = platform.danfojs();
   const empty = new DataFrame([]);
   const reserved = columns.filter((column) => column in empty);
   if (reserved.length > 0)
@@ -100,7 +90,8 @@ export async function readJsonLines(file: string, options: FrameOptions = {}): P
 }
 
 /**
- * Reads a local CSV file, plain or gzip, whose first line names the columns. Numbers are told from text by danfojs.
+ * Reads a local CSV file, plain or gzip, whose first line names the columns. Numbers are told from text as danfojs does,
+ * whose parser this is (danfojs itself reads from a path only, and ends the process when a file is missing).
  *
  * @throws when the file is missing or empty, or a line has another number of fields than the first
  */
@@ -110,25 +101,35 @@ export async function readCsv(file: string): Promise<DataFrame> {
       `readCsv reads local files, got ${file}. Download it first (danfojs ends the process when a download fails).`,
     );
   const text = await readText(file);
-  // danfojs parses from a file only, and as its own error for a missing one would end the process, it is read first.
-  const folder = await mkdtemp(join(tmpdir(), "alignment-csv-"));
+  const { default: papaparse } = (await import("papaparse" as string)) as { default: CsvParser };
+  const { data, errors } = papaparse.parse(text.replace(/\r?\n$/, ""), {
+    header: true,
+    dynamicTyping: true,
+    delimiter: ",",
+  });
+  if (data.length === 0) throw new Error(`${file}: No data found in the file`);
+  if (errors.length > 0) throw new Error(`${file}: ${errors.map(({ message }) => message).join(", ")}`);
   try {
-    const plain = join(folder, "data.csv");
-    await writeFile(plain, text);
-    return (await danfo().readCSV(plain)) as DataFrame;
+    return new (platform.danfojs().DataFrame)(data);
   } catch (error) {
     throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 
+/** The part of papaparse that is used here. */
+interface CsvParser {
+  parse(text: string, options: object): { data: Row[]; errors: { message: string }[] };
+}
+
 async function readText(file: string): Promise<string> {
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    throw new Error(`Cannot read ${file} from ${process.cwd()}: ${error.message}.`, { cause: error });
+  const content = await platform.files.read(file).catch((error: Error) => {
+    throw new Error(`Cannot read ${file} from ${platform.files.folder()}: ${error.message}.`, { cause: error });
   });
-  const gzipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  return (gzipped ? await promisify(gunzip)(bytes) : bytes).toString("utf8");
+  const decode = (bytes: Uint8Array): string => new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+  if (!(content[0] === 0x1f && content[1] === 0x8b)) return decode(content);
+  const { bytes, damage } = await platform.gunzip(content);
+  if (damage !== undefined) throw new Error(`Cannot read ${file}: it is ${damage}.`);
+  return decode(bytes);
 }
 
 /**

@@ -1,12 +1,7 @@
 /**
- * Figures and tables into the notebook's output. The one module that knows how the kernel, tslab, is asked to show
- * something; without a kernel (a script, a test) the text goes to the standard output.
- *
- * tslab's public `display` sends one MIME type a call. A figure is one output in three forms (interactive, picture, text),
- * among which each reader's program takes what it can show, so the function behind `display` is called instead. It is
- * private to tslab, whose version is pinned; `display` is what we fall back on.
+ * Figures and tables into the notebook's output; without a kernel (a script, a test) the text goes to the standard output.
  */
-import { randomUUID } from "node:crypto";
+import { platform } from "../platform";
 import type { Figure } from "./figure";
 import { staticPicture } from "./static-picture";
 import { escapeHtml, frameTable, table, type FrameLike, type Table } from "./table";
@@ -27,48 +22,9 @@ export interface DisplayOptions {
 /** MIME type of a Plotly figure. */
 export const plotlyMime = "application/vnd.plotly.v1+json";
 
-type WriteDisplayData = (
-  content: { data: MimeBundle; metadata: Record<string, unknown>; transient: Record<string, unknown> },
-  update?: boolean,
-) => void;
-
 /** Whether a notebook's kernel runs this code, in a cell that can show something. */
 export function inKernel(): boolean {
-  return kernelWriter() !== undefined;
-}
-
-/**
- * The function by which tslab sends display data for the cell that runs now. It is looked for in the copy of tslab that
- * is loaded, which may be another installation than ours.
- */
-function kernelWriter(): WriteDisplayData | undefined {
-  for (const [, module] of loadedModules(/[\\/]tslab[\\/]dist[\\/]jupyter\.js$/)) {
-    const write = (module.exports as { lastWriteDisplayData?: unknown } | undefined)?.lastWriteDisplayData;
-    if (typeof write === "function") return write as WriteDisplayData;
-  }
-  const display = publicDisplay();
-  return display && (({ data }) => display.raw(...richest(data)));
-}
-
-function loadedModules(file: RegExp): [string, NodeModule][] {
-  return Object.entries(require.cache).filter(
-    (entry): entry is [string, NodeModule] => file.test(entry[0]) && !!entry[1],
-  );
-}
-
-/** tslab's public display, of a tslab that is loaded but has no such private function (another version). */
-function publicDisplay(): { raw(mime: string, data: string): void } | undefined {
-  for (const [, module] of loadedModules(/[\\/]tslab[\\/]dist[\\/]public\.js$/)) {
-    const display = (module.exports as { display?: { raw?: unknown } } | undefined)?.display;
-    if (typeof display?.raw === "function") return display as { raw(mime: string, data: string): void };
-  }
-  return undefined;
-}
-
-/** The one form to send where only one can be: the text last. */
-function richest(data: MimeBundle): [mime: string, data: string] {
-  const mime = Object.keys(data).find((type) => type !== "text/plain") ?? "text/plain";
-  return [mime, data[mime] as string];
+  return platform.display.kernel() !== undefined;
 }
 
 /**
@@ -79,9 +35,9 @@ function richest(data: MimeBundle): [mime: string, data: string] {
 export function displayBundle(bundle: MimeBundle, options: DisplayOptions = {}): boolean {
   const { displayId, update = false, metadata = {} } = options;
   if (update && !displayId) throw new Error("displayBundle: update needs the displayId of the output to replace.");
-  const write = kernelWriter();
+  const write = platform.display.kernel();
   if (write) write({ data: bundle, metadata, transient: displayId ? { display_id: displayId } : {} }, update);
-  else if (typeof bundle["text/plain"] === "string") process.stdout.write(`${bundle["text/plain"]}\n`);
+  else if (typeof bundle["text/plain"] === "string") platform.display.print(`${bundle["text/plain"]}\n`);
   return write !== undefined;
 }
 
@@ -94,7 +50,7 @@ export async function show(what: Figure | Table | FrameLike | readonly object[])
     const { html, text } = "html" in what ? what : "columns" in what ? frameTable(what) : table(what);
     displayBundle({ "text/html": html, "text/plain": text });
   }
-  await turn();
+  await platform.turn();
 }
 
 /** Shows HTML, with the text for where there is none; the text alone is shown as a paragraph. */
@@ -106,13 +62,13 @@ export async function showHtml(
     .trim(),
 ): Promise<void> {
   displayBundle({ "text/html": html, "text/plain": text });
-  await turn();
+  await platform.turn();
 }
 
 /** Shows Markdown. */
 export async function showMarkdown(markdown: string): Promise<void> {
   displayBundle({ "text/markdown": markdown, "text/plain": markdown });
-  await turn();
+  await platform.turn();
 }
 
 /** Shows a text as it is, line breaks and all. */
@@ -146,7 +102,7 @@ export async function watch<R>(
   const { everyMilliseconds = 1000 } = options;
   // First let the cell's synchronous part end. While it runs, Node breaks it on SIGINT, and when it ends, Node puts its own
   // handler in the place of one set meanwhile: an interrupt would then end the kernel.
-  await turn();
+  await platform.turn();
   const output = liveOutput();
   const seen: R[] = [];
   const interrupt = listenForInterrupt();
@@ -167,7 +123,7 @@ export async function watch<R>(
       }
       // Between turns of the event loop output is sent and an interrupt arrives; a training loop may never leave one.
       if (performance.now() - breathed >= 40) {
-        await turn();
+        await platform.turn();
         breathed = performance.now();
       }
     }
@@ -189,7 +145,7 @@ export async function watch<R>(
 
 /** An output that is replaced in place: quickly while it changes, with its picture at the end. */
 function liveOutput(): { draw(figure: Figure): void; finish(figure: Figure): Promise<void> } {
-  const displayId = randomUUID();
+  const displayId = uniqueName();
   const live = inKernel();
   let shown = false;
   const send = (bundle: MimeBundle, metadata?: Record<string, unknown>): void => {
@@ -204,21 +160,22 @@ function liveOutput(): { draw(figure: Figure): void; finish(figure: Figure): Pro
       if (!live) return void displayBundle(textOnly(figure));
       const { bundle, metadata } = await withPicture(figure);
       send(bundle, metadata);
-      await turn();
+      await platform.turn();
     },
   };
 }
 
 /** Hears a kernel's interrupt (SIGINT). Outside a kernel, Ctrl-C does what it always does. */
 function listenForInterrupt(): { asked: boolean; stop(): void } {
-  const state = { asked: false, stop: () => void process.off("SIGINT", hear) };
-  const hear = (): void => void (state.asked = true);
-  if (inKernel()) process.on("SIGINT", hear);
+  const state = { asked: false, stop: (): void => undefined };
+  if (inKernel()) state.stop = platform.display.onInterrupt(() => void (state.asked = true));
   return state;
 }
 
-/** Lets the event loop turn once, so that what was sent leaves the process. */
-const turn = (): Promise<void> => new Promise((resume) => setImmediate(resume));
+/** 128 random bits: no output of an earlier session has this name. (`randomUUID` is missing on pages without encryption.) */
+function uniqueName(): string {
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (word) => word.toString(16).padStart(8, "0")).join("");
+}
 
 const isFigure = (what: object): what is Figure => "data" in what && "layout" in what && "summary" in what;
 
@@ -230,10 +187,12 @@ function plotlyData({ data, layout, frames, config }: Figure): object {
 
 /** A figure as one bundle, with its picture's size in CSS pixels, since the file holds twice as many. */
 async function withPicture(figure: Figure): Promise<{ bundle: MimeBundle; metadata: Record<string, unknown> }> {
+  const [interactive, text] = [{ [plotlyMime]: plotlyData(figure) }, textOnly(figure)];
+  if (!platform.display.pictures) return { bundle: { ...interactive, ...text }, metadata: {} };
   const { svg, png, width, height } = await staticPicture(figure);
   const picture = png ? { "image/png": png.toString("base64") } : { "image/svg+xml": svg };
   return {
-    bundle: { [plotlyMime]: plotlyData(figure), ...picture, "text/plain": figure.summary },
+    bundle: { ...interactive, ...picture, ...text },
     metadata: png ? { "image/png": { width, height } } : {},
   };
 }

@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { Gpt } from "../models/gpt";
 import { Policy } from "../models/policy";
-import type { z } from "zod";
+import type * as z from "zod";
 import { checkOptions, checkValue, given, givenFunction, wholeNumber } from "../tensors/options";
 import { train, trainingOptions, type TrainingRecord } from "../models/training";
 import { causalAttention } from "../tensors/attention";

@@ -1,4 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
+import { platform } from "../platform";
 import { mendNegativeAxes } from "./negative-axes";
 import { mendTensorflowGather } from "./tensorflow/gather";
 import { defaultThreads, registerWasmKernels, startOnSharedMemory } from "./wasm-kernels";
@@ -32,7 +33,7 @@ export function describeBackend({ name, device, why }: Backend): string {
  * one; a forced backend that cannot start is an error, never a silent fallback.
  */
 export async function chooseBackend(options: { backend?: BackendName } = {}): Promise<Backend> {
-  const fromEnvironment = process.env.WORKBOOK_BACKEND || undefined;
+  const fromEnvironment = platform.setting("WORKBOOK_BACKEND");
   const asked = options.backend ?? fromEnvironment;
   // tfjs greets Node users with a banner on first use, and re-checks every result for NaN, unless told otherwise.
   tf.env().set("PROD", true);
@@ -71,17 +72,7 @@ async function startMended(name: BackendName, options: { acceptSoftware: boolean
 
 const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promise<Started>> = {
   async tensorflow({ acceptSoftware }) {
-    // tfjs-node 4.22 calls two functions that Node 23 removed from `util`.
-    const util = (await import("node:util")).default as unknown as Record<string, unknown>;
-    util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
-    util.isArray = Array.isArray; // Node 22 warns of its own
-    process.env.TF_CPP_MIN_LOG_LEVEL ??= "2"; // or the library tells of the processor's instructions at every start
-    try {
-      await import("@tensorflow/tfjs-node-gpu" as string);
-    } catch (error) {
-      const missing = /Cannot find (package|module)/.test(message(error));
-      throw new Error(missing ? "@tensorflow/tfjs-node-gpu is not installed" : firstLine(message(error)));
-    }
+    await platform.loadTensorflow();
     const { isUsingGpuDevice, binding } = tf.findBackend("tensorflow") as unknown as {
       isUsingGpuDevice: boolean;
       binding: { TF_Version: string };
@@ -103,15 +94,10 @@ const start: Record<BackendName, (options: { acceptSoftware: boolean }) => Promi
   },
 
   async wasm() {
-    const events = ["uncaughtException", "unhandledRejection"] as const;
-    const before = events.map((event) => process.listeners(event as "uncaughtException"));
-    await import("@tensorflow/tfjs-backend-wasm");
-    await (defaultThreads() > 1 ? startOnSharedMemory(() => activate("wasm")) : activate("wasm"));
     // Its glue code installs handlers that rethrow any error of the process with the whole of its own source line.
-    events.forEach((event, i) => {
-      for (const listener of process.listeners(event as "uncaughtException")) {
-        if (!before[i].includes(listener)) process.removeListener(event, listener);
-      }
+    await platform.withoutErrorHandlers(async () => {
+      await import("@tensorflow/tfjs-backend-wasm");
+      await (defaultThreads() > 1 ? startOnSharedMemory(() => activate("wasm")) : activate("wasm"));
     });
     return { name: "wasm", device: registerWasmKernels(), gpu: false };
   },
@@ -133,8 +119,4 @@ function isBackendName(name: string): name is BackendName {
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function firstLine(text: string): string {
-  return text.split("\n")[0];
 }

@@ -6,7 +6,7 @@
  * them, so recipes, checkpoints and artifacts are named by them. What is *given* is all else: models, data, a stream of
  * random numbers, where to keep a checkpoint.
  */
-import { z } from "zod";
+import * as z from "zod";
 
 /** A finite number > 0. */
 export const positive = z

@@ -1,5 +1,4 @@
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import path from "node:path";
+import { platform } from "../platform";
 
 /** A tensor as plain data: shape, and float32 values in row-major order. */
 export interface StoredTensor {
@@ -31,48 +30,34 @@ export async function writeSafetensors(
     offset += values.byteLength;
   }
   let json = JSON.stringify(header);
-  json = json.padEnd(json.length + ((8 - (Buffer.byteLength(json) % 8)) % 8), " "); // the data must be aligned
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(Buffer.byteLength(json)));
+  const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
+  json = json.padEnd(json.length + ((8 - (bytesOf(json).length % 8)) % 8), " "); // the data must be aligned
+  const length = new DataView(new ArrayBuffer(8));
+  length.setBigUint64(0, BigInt(bytesOf(json).length), true);
 
-  await mkdir(path.dirname(file), { recursive: true });
-  const temporary = `${file}.${process.pid}.tmp`;
-  try {
-    const handle = await open(temporary, "w");
-    try {
-      // writeFile, unlike write, goes on until all bytes are written, from where the last one ended.
-      await handle.writeFile(length);
-      await handle.writeFile(json);
-      for (const { values } of tensors.values()) {
-        await handle.writeFile(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await platform.files.makeFolderOf(file);
+  const data = [...tensors.values()].map(
+    ({ values }) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  );
+  await platform.files.write(file, [new Uint8Array(length.buffer), bytesOf(json), ...data]);
 }
 
 /** Reads a safetensors file of float32 tensors; a malformed file or another dtype is an error that says so. */
 export async function readSafetensors(
   file: string,
 ): Promise<{ tensors: Map<string, StoredTensor>; metadata: Record<string, string> }> {
-  const bytes = await readFile(file);
+  const bytes = await platform.files.read(file);
   const fail = (problem: string): never => {
     throw new Error(`${file}: not a readable safetensors file: ${problem}`);
   };
   if (bytes.length < 8) fail(`it has ${bytes.length} bytes, at least 8 were expected`);
-  const headerLength = Number(bytes.readBigUInt64LE(0));
+  const headerLength = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const start = 8 + headerLength;
   if (start > bytes.length)
     fail(`its header claims ${headerLength} bytes, the file has ${bytes.length}; is it cut off?`);
   let header: unknown;
   try {
-    header = JSON.parse(bytes.toString("utf8", 8, start));
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
   } catch {
     return fail("its header is not JSON");
   }
@@ -88,7 +73,7 @@ export async function readSafetensors(
     }
     end = to;
     const values = new Float32Array((to - from) / 4);
-    Buffer.from(values.buffer).set(bytes.subarray(start + from, start + to));
+    new Uint8Array(values.buffer).set(bytes.subarray(start + from, start + to));
     tensors.set(name, { shape, values });
   }
   if (start + end !== bytes.length) fail(`${bytes.length - start - end} bytes follow the last tensor's data`);

@@ -1,7 +1,5 @@
 import * as tf from "@tensorflow/tfjs";
-import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
+import { platform } from "../platform";
 import { compileModule, kernelModules, type KernelModule } from "./kernels/compile";
 import { type FusedKernel, fusedKernels } from "./kernels/fused";
 import { type Heap, type HeapKernel, type KernelFunctions, ranges, type KernelCall } from "./kernels/heap";
@@ -38,16 +36,18 @@ export interface KernelOptions {
 
 /** How many threads the kernels use unless told otherwise: WORKBOOK_THREADS, or one a core, up to `mostThreads`. */
 export function defaultThreads(): number {
-  const asked = process.env.WORKBOOK_THREADS || undefined;
-  if (asked === undefined) return Math.min(availableParallelism(), mostThreads);
+  const asked = platform.setting("WORKBOOK_THREADS");
+  if (asked === undefined) return Math.min(platform.cores(), mostThreads);
   if (/^[1-9]\d?$/.test(asked)) return Number(asked);
   throw new Error(`WORKBOOK_THREADS is "${asked}": expected a whole number from 1 to ${mostThreadsToAsk}`);
 }
 
 /** Starts tfjs' wasm backend, by the function given, on memory that threads can share. */
 export async function startOnSharedMemory(start: () => Promise<void>): Promise<void> {
-  const folder = dirname(require.resolve("@tensorflow/tfjs-backend-wasm/package.json"));
-  await sharingMemoryOf(join(folder, "dist", "tfjs-backend-wasm-simd.wasm"), start);
+  await sharingMemoryOf(
+    platform.packageFile("@tensorflow/tfjs-backend-wasm", "dist/tfjs-backend-wasm-simd.wasm"),
+    start,
+  );
 }
 
 /**
@@ -208,8 +208,8 @@ const stock = new Map<string, tf.KernelConfig | undefined>();
 
 /** What of the private parts is not as expected. */
 function differences(backend: WasmBackend): string[] {
-  const path = require.resolve("@tensorflow/tfjs-backend-wasm/package.json");
-  const { version } = JSON.parse(readFileSync(path, "utf8")) as { version: string };
+  const description = platform.packageFile("@tensorflow/tfjs-backend-wasm", "package.json");
+  const { version } = JSON.parse(new TextDecoder().decode(description)) as { version: string };
   if (version !== supportedVersion) return [`this is ${version}`];
   const parts: [string, boolean][] = [
     ["wasm.asm.memory", backend.wasm?.asm?.memory instanceof WebAssembly.Memory],
@@ -230,7 +230,7 @@ function differences(backend: WasmBackend): string[] {
 function attach(backend: WasmBackend, build: KernelModule, threadsAsked: number): void {
   const { wasm } = backend;
   const { memory } = wasm.asm;
-  const shared = memory.buffer instanceof SharedArrayBuffer;
+  const shared = isShared(memory);
   const module = compileModule(build, { shared });
   const functions = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
   const threadCount = shared ? threadsAsked : 1;
@@ -323,6 +323,10 @@ function restoreStock(): void {
   current = undefined;
 }
 
+/** A page that is not isolated has no shared memory, and no name for it. */
+const isShared = ({ buffer }: WebAssembly.Memory): boolean =>
+  typeof SharedArrayBuffer !== "undefined" && buffer instanceof SharedArrayBuffer;
+
 /** A product of small whole numbers, exact in float32: does the module compute, and on this heap? */
 function testProduct({ functions, allocate, free, floats, run }: Heap): void {
   const [m, k, n] = [7, 3, 10];
@@ -350,7 +354,7 @@ function testWide({ functions, allocate, free }: Heap, memory: WebAssembly.Memor
   const scratch = space + selfTestBytes;
   try {
     if (!joinsVectors(functions, space, scratch)) throw new Error("this processor or engine does not join vectors");
-    const module = compileModule("relaxed", { shared: memory.buffer instanceof SharedArrayBuffer });
+    const module = compileModule("relaxed", { shared: isShared(memory) });
     const relaxed = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelFunctions;
     const expected = digest(relaxed, memory, space, scratch);
     if (!digest(functions, memory, space, scratch).every((bits, i) => bits === expected[i])) {

@@ -2,8 +2,8 @@ import * as tf from "@tensorflow/tfjs";
 
 /**
  * Synchronous reading from Dawn. WebGPU hands values over by a promise only, and tfjs' `dataSync` goes through a browser's
- * canvas, which Node lacks. But Dawn in Node finds out that its work is done in a callback that it gives to
- * `setImmediate`; whoever holds that callback can call it at once, until the values are there.
+ * canvas, which Node lacks. But Dawn in Node finds out that its work is done in a callback (platform/dawn.ts), which can be
+ * called at once, until the values are there.
  */
 
 interface GpuBuffer {
@@ -24,33 +24,12 @@ interface ReadableBackend {
   submitQueue(): void;
 }
 
-/** Dawn's callbacks that `setImmediate` has not called yet. */
-const waiting = new Set<() => void>();
-let watching = false;
-
-/** Keeps hold of what native code gives to `setImmediate` from now on; it is still called in its turn. */
-export function watchDawn(): void {
-  if (watching) return;
-  watching = true;
-  const usual = globalThis.setImmediate;
-  const watched = (callback: (...args: unknown[]) => void, ...args: unknown[]): NodeJS.Immediate => {
-    if (!isNative(callback)) return usual(callback, ...args);
-    const once = (): void => {
-      if (waiting.delete(once)) callback(...args);
-    };
-    waiting.add(once);
-    return usual(once);
-  };
-  globalThis.setImmediate = Object.assign(watched, usual) as typeof setImmediate;
-}
-
-function isNative(callback: unknown): boolean {
-  // A bound function's text looks the same, and is as harmless to wrap.
-  return typeof callback === "function" && Function.prototype.toString.call(callback).includes("[native code]");
-}
-
-/** The bytes of a buffer on the GPU, when all commands so far are done; undefined where Dawn does not let itself be asked. */
-export function readBufferNow(backend: unknown, buffer: unknown): ArrayBuffer | undefined {
+/**
+ * The bytes of a buffer on the GPU, when all commands so far are done; undefined where it does not let itself be asked.
+ *
+ * @param runCallbacks runs what waits for the GPU; false where nothing can be run
+ */
+export function readBufferNow(backend: unknown, buffer: unknown, runCallbacks: () => boolean): ArrayBuffer | undefined {
   const gpu = backend as ReadableBackend;
   const source = buffer as GpuBuffer;
   const [copyTarget, mapRead] = [8, 1]; // GPUBufferUsage.COPY_DST, GPUBufferUsage.MAP_READ
@@ -63,8 +42,7 @@ export function readBufferNow(backend: unknown, buffer: unknown): ArrayBuffer | 
     const mapped = staging.mapAsync(1); // GPUMapMode.READ
     mapped.catch(() => undefined); // a failure shows in the state
     while (staging.mapState === "pending") {
-      if (waiting.size === 0) return undefined;
-      for (const callback of [...waiting]) callback();
+      if (!runCallbacks()) return undefined;
     }
     return staging.mapState === "mapped" ? staging.getMappedRange().slice(0) : undefined;
   } finally {

@@ -1,19 +1,12 @@
 import * as tf from "@tensorflow/tfjs";
-import { existsSync, readdirSync } from "node:fs";
-import { numbersFrom, readBufferNow, watchDawn } from "./webgpu-read";
+import { type Gpu, platform } from "../platform";
+import { numbersFrom, readBufferNow } from "./webgpu-read";
 
-/** What `requestAdapter` of Dawn, the WebGPU implementation in the package `webgpu`, answers with. */
-interface GpuEntry {
-  requestAdapter(): Promise<{
-    info: { vendor: string; architecture: string; device: string; description: string; isFallbackAdapter?: boolean };
-  } | null>;
-}
-
-// One a process: tfjs keeps the device it was given first.
-let entry: GpuEntry | undefined;
+// The one that tfjs was given.
+let gpu: Gpu | undefined;
 
 /**
- * Puts Dawn where tfjs looks for a browser's WebGPU and registers tfjs' backend, without starting it.
+ * Puts WebGPU where tfjs looks for a browser's and registers tfjs' backend, without starting it.
  *
  * @param options.acceptSoftware without it, a driver that draws on the processor is an error: wasm is faster there.
  */
@@ -22,41 +15,16 @@ export async function openWebgpu({
 }: {
   acceptSoftware: boolean;
 }): Promise<{ device: string; gpu: boolean }> {
-  if (!hasVulkanDriver()) throw new Error("no Vulkan driver is installed");
-  let dawn: { create(flags: string[]): GpuEntry; globals: Record<string, unknown> };
-  try {
-    dawn = (await import("webgpu" as string)) as typeof dawn;
-  } catch {
-    throw new Error("the package webgpu is not installed");
-  }
-  watchDawn();
-  const gpu = (entry ??= dawn.create([]));
-  const adapter = await gpu.requestAdapter();
-  if (!adapter) {
-    const loader = process.platform === "linux" ? " (on Debian the Vulkan loader is the package libvulkan1)" : "";
-    throw new Error(`no adapter answers${loader}`);
-  }
+  gpu = await platform.openGpu();
+  const adapter = await gpu.entry.requestAdapter();
+  if (!adapter) throw new Error(`no adapter answers${gpu.hint}`);
   const { vendor, architecture, device, description } = adapter.info;
   const name = [description || device, vendor, architecture].filter(Boolean).join(", ") || "unnamed adapter";
   const software = adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(name);
   if (software && !acceptSoftware) throw new Error(`only a software adapter answers (${name})`);
-  Object.assign(globalThis, dawn.globals);
-  Object.defineProperty(globalThis, "navigator", {
-    value: { gpu, userAgent: "node" },
-    configurable: true,
-    writable: true,
-  });
+  gpu.install();
   await import("@tensorflow/tfjs-backend-webgpu" as string);
   return { device: software ? `${name}, software` : name, gpu: !software };
-}
-
-// Without a driver Dawn can only print a warning of its own to the terminal, so it is not asked.
-function hasVulkanDriver(): boolean {
-  if (process.platform !== "linux") return true;
-  if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES) return true;
-  return ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d"].some(
-    (folder) => existsSync(folder) && readdirSync(folder).length > 0,
-  );
 }
 
 interface WebgpuBackend {
@@ -109,7 +77,7 @@ function mendReading(backend: WebgpuBackend): void {
     if (!tensor || tensor.values != null || tensor.dtype === "string" || tensor.dtype === "complex64") {
       return readSync.call(backend, id);
     }
-    const bytes = readBufferNow(backend, tensor.resource);
+    const bytes = readBufferNow(backend, tensor.resource, () => gpu?.runCallbacks() ?? false);
     checked(bytes);
     if (!bytes) throw new Error("these values on the GPU cannot be read at once: write `await tensor.data()`");
     tensor.values = numbersFrom(bytes, tensor.dtype);

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { mismatchOf, sentence } from "./mismatch";
 import { SPECIAL_TOKENS } from "./vocabulary";
 

@@ -1,7 +1,4 @@
-import { open, readFile, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
-import { constants, gunzip } from "node:zlib";
+import { type Bytes, platform } from "../platform";
 
 /** One line of a file with its number, which counts from 1. `text` is undefined where the bytes are not UTF-8. */
 export interface Line {
@@ -18,28 +15,21 @@ export interface Line {
  * byte of it can be trusted). A file that cannot be read at all throws.
  */
 export async function readLines(path: string): Promise<{ lines: Line[]; damage?: string }> {
-  let bytes: Buffer;
+  let bytes: Bytes;
   try {
-    bytes = await readFile(path);
+    bytes = await platform.files.read(path);
   } catch (error) {
     throw new Error(`${path}: expected a readable file: ${(error as Error).message}`);
   }
   if (!(bytes[0] === 0x1f && bytes[1] === 0x8b)) return { lines: splitLines(bytes) };
-  try {
-    return { lines: splitLines(await promisify(gunzip)(bytes)) };
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "Z_BUF_ERROR") return { lines: [], damage: `a corrupt gzip stream (${message})` };
-    // Cut off: this flush mode gives what was there. The last line may be half a line, so it is not believed.
-    const rest = await promisify(gunzip)(bytes, { finishFlush: constants.Z_SYNC_FLUSH });
-    const whole = rest.subarray(0, rest.lastIndexOf(LINE_FEED) + 1);
-    return { lines: splitLines(whole), damage: "a gzip stream that is cut off" };
-  }
+  const { bytes: text, damage } = await platform.gunzip(bytes);
+  if (damage === undefined) return { lines: splitLines(text) };
+  // The last line may be half a line, so it is not believed.
+  return { lines: splitLines(text.subarray(0, text.lastIndexOf(LINE_FEED) + 1)), damage };
 }
 
 /**
- * Writes one line of JSON for each value, gzipped where the path ends in `.gz`; all or nothing: into a new file beside
- * the target, which then takes its place. The same values give the same bytes on every machine: keys in the order they
+ * Writes one line of JSON for each value, gzipped where the path ends in `.gz`; all or nothing. The same values give the same bytes on every machine: keys in the order they
  * have, line feeds, no time and no name in the gzip header, and a compressor that is JavaScript (zlib's output varies
  * with its build). U+0085, U+2028 and U+2029, which some readers take for line ends, are written as escapes.
  */
@@ -51,29 +41,17 @@ export async function writeJsonLines(path: string, values: Iterable<unknown>): P
     const { gzipSync } = await import("fflate");
     bytes = gzipSync(bytes, { level: 9, mtime: 0 });
   }
-  const unfinished = join(dirname(path), `.${basename(path)}.${process.pid}-${++written}.unfinished`);
   try {
-    const file = await open(unfinished, "wx");
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(unfinished, path);
+    await platform.files.write(path, [bytes]);
   } catch (error) {
-    await rm(unfinished, { force: true });
     throw new Error(`${path}: could not be written: ${(error as Error).message}`);
   }
 }
 
-/** Files begun by this process, so that two writes at once do not share an unfinished file. */
-let written = 0;
-
 const LINE_FEED = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 
-function splitLines(bytes: Buffer): Line[] {
+function splitLines(bytes: Uint8Array): Line[] {
   const lines: Line[] = [];
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   let start = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;

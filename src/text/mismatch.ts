@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A field that is not what it should be: where it stands (`chosen[1].content`), what was expected, what is there. */
 export interface Mismatch {

@@ -1,8 +1,8 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Message } from "./dialogue";
 import { splitHhRlhf } from "./hh-rlhf";
 import type { Mismatch } from "./mismatch";
-import type { PreferenceRecord } from "./preferences";
+import type { PreferenceRecord } from "./preference-record";
 
 /** One way in which the field writes preferences down, a row of JSON each. */
 export interface PreferenceFormat {

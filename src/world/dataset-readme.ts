@@ -1,4 +1,21 @@
-import type { RecordFile } from "./dataset";
+/** A field of a record. */
+export interface FieldDescription {
+  name: string;
+  type: string;
+  meaning: string;
+}
+
+/** A file of records: JSON Lines, or CSV with a header. */
+export interface RecordFile {
+  name: string;
+  /** One sentence: what a record is. */
+  summary: string;
+  fields: FieldDescription[];
+  /** Records in the file. */
+  records: number;
+  /** Its content, UTF-8 with a newline after each line. */
+  text: string;
+}
 
 /** What the README of the data set is made from. */
 export interface ReadmeContent {

@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { platform } from "../platform";
 import { Random } from "../tensors/random";
 import { annotate, toPreferenceRecord, type Comparison } from "./annotators";
-import { datasetReadme } from "./dataset-readme";
+import { datasetReadme, type FieldDescription, type RecordFile } from "./dataset-readme";
 import { demonstrationAnswer, demonstrations, type Demonstration } from "./demonstrations";
 import { pretrainingDocuments } from "./documents";
 import { goldReward } from "./gold-reward";
@@ -24,8 +22,6 @@ import { advicePrompts, trainPrompts } from "./prompts";
 
 /** The seed of the committed records. */
 export const DATASET_SEED = 0;
-/** The folder of the committed records. */
-export const DATASET_FOLDER = resolve(__dirname, "../../datasets/advice");
 
 const DOCUMENTS = 3000;
 /** Demonstrations at each rate of harm; the reference rate has as many as SFT uses. */
@@ -38,25 +34,6 @@ const DEMONSTRATIONS = [
 const PAIRS = 1000;
 const PAIR_HARM_RATE = 0.15;
 const PAIR_TEMPERATURE = 0.5;
-
-/** A field of a record. */
-export interface FieldDescription {
-  name: string;
-  type: string;
-  meaning: string;
-}
-
-/** A file of records: JSON Lines, or CSV with a header. */
-export interface RecordFile {
-  name: string;
-  /** One sentence: what a record is. */
-  summary: string;
-  fields: FieldDescription[];
-  /** Records in the file. */
-  records: number;
-  /** Its content, UTF-8 with a newline after each line. */
-  text: string;
-}
 
 /** A file with its content. */
 export interface DatasetFile {
@@ -75,7 +52,7 @@ export function adviceDataset({ seed = DATASET_SEED }: { seed?: number } = {}): 
     miniWorldRecords(),
   ];
   const files = records.map(({ name, records, text }) => {
-    return { name, records, bytes: Buffer.byteLength(text), sha256: sha256(text) };
+    return { name, records, bytes: new TextEncoder().encode(text).length, sha256: platform.sha256(text) };
   });
   const manifest = { name: "advice", licence: "Apache-2.0", seed, command: datasetCommand(seed), files };
   return [
@@ -83,40 +60,6 @@ export function adviceDataset({ seed = DATASET_SEED }: { seed?: number } = {}): 
     { name: "manifest.json", text: JSON.stringify(manifest, null, 2) + "\n" },
     { name: "README.md", text: datasetReadme({ seed, command: manifest.command, records, checksums: files }) },
   ];
-}
-
-/** Writes the files into a folder, which is made where it is missing. */
-export function writeDataset(folder: string, files: readonly DatasetFile[]): void {
-  mkdirSync(folder, { recursive: true });
-  for (const { name, text } of files) writeFileSync(join(folder, name), text);
-}
-
-/**
- * How a folder differs from the files, one sentence each; empty where it holds exactly these files with these bytes.
- * Hidden files (of an editor or a file manager) are not looked at.
- */
-export function datasetDifferences(folder: string, files: readonly DatasetFile[]): string[] {
-  const present = new Set(listFolder(folder));
-  const differences: string[] = [];
-  for (const { name, text } of files) {
-    if (!present.delete(name)) differences.push(`${name}: missing`);
-    else {
-      const found = readFileSync(join(folder, name));
-      if (!found.equals(Buffer.from(text))) {
-        differences.push(`${name}: expected sha256 ${sha256(text)}, found ${sha256(found)}`);
-      }
-    }
-  }
-  return [...differences, ...[...present].map((name) => `${name}: not a file of this data set`)];
-}
-
-function listFolder(folder: string): string[] {
-  try {
-    return readdirSync(folder).filter((name) => !name.startsWith("."));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
 }
 
 function datasetCommand(seed: number): string {
@@ -231,8 +174,4 @@ function miniWorldRecords(): RecordFile {
 
 function jsonLines(about: Pick<RecordFile, "name" | "summary" | "fields">, rows: readonly object[]): RecordFile {
   return { ...about, records: rows.length, text: rows.map((row) => JSON.stringify(row) + "\n").join("") };
-}
-
-function sha256(content: string | Buffer): string {
-  return createHash("sha256").update(content).digest("hex");
 }

@@ -53,11 +53,11 @@ describe("the benchmark", () => {
   });
 
   it("has the sizes of the course", () => {
-    const { model, pretraining, sft, policyGradient } = scales.laptop;
+    const { model, pretraining, sft, online } = scales.laptop;
     assert.deepEqual(benchTasks["sft-step"].model, model);
     assert.equal(benchTasks["pretraining-step"].rows, pretraining.batchSize);
     assert.equal(benchTasks["sft-step"].rows, sft.batchSize);
-    assert.equal(benchTasks["policy-gradient-step"].samplesPerPrompt, policyGradient.samplesPerPrompt);
+    assert.equal(benchTasks["policy-gradient-step"].samplesPerPrompt, online.samplesPerPrompt);
   });
 
   it("counts the operations of a step", () => {

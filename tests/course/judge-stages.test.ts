@@ -68,7 +68,10 @@ describe("the course's AI judge", () => {
       new RegExp(`there are ${most} pairs to label beside those kept for measuring, and ${most + 1} were asked for`),
     );
     assert.throws(() => models.judging({ pairs: 0 }), /pairs to be an integer ≥ 1, got 0/);
-    assert.throws(() => models.judging({ principles: [] }), /at least one principle, got none; leave them out/);
+    assert.throws(
+      () => models.judging({ principles: [] }),
+      /a list of at least one principle; leave it out to ask by all, got \[\]/,
+    );
     assert.throws(() => models.judging({ principles: ["kind"] }), /unknown id "kind"/);
   });
 

@@ -177,17 +177,14 @@ describe("a method's path", () => {
 
   it("refuses what makes no sense, and leaves no tensors behind", async () => {
     const models = course();
-    assert.throws(
-      () => policyPath(models, () => undefined, { every: 1 }),
-      /asked the course it was given for no stage/,
-    );
+    assert.throws(() => models.path("sft" as never, {} as never, { every: 1 }), /no method is called "sft"/);
     assert.throws(
       () => models.path("policyGradient", { beta: 0, ...short }, { every: 0 }),
       /every to be an integer ≥ 1, got 0/,
     );
     assert.throws(
       () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, until: 0 }),
-      /KL > 0 in nats, got 0/,
+      /path.until to be a number > 0, or Infinity, got 0/,
     );
     assert.throws(
       () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, members: 1, rule: "mean" }),

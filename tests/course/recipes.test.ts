@@ -37,6 +37,7 @@ function stagesOf({ Course, comparedPaths, farPaths }: Makers, sizes: Sizes): Re
     "answer pool": models.answerPool(4),
     "best-of-n's path": models.bestOfNPath(),
   };
+  stages["reward model, 77"] = models.rewardModel({ pairs: 77 }); // a number that the scale has no steps for
   for (const { pairs } of models.sizes.rewardModels) stages[`reward model, ${pairs}`] = models.rewardModel({ pairs });
   for (const { name, options } of allMethods) {
     // What a method cannot do without; everything else is the course's own.
@@ -44,8 +45,9 @@ function stagesOf({ Course, comparedPaths, farPaths }: Makers, sizes: Sizes): Re
     const asked = Object.fromEntries(Object.entries(needed).filter(([key]) => key in options.shape));
     stages[name] = models.aligned(name, asked as never);
   }
-  for (const path of comparedPaths(models, { beta: 0.1 })) stages[`path of ${path.method}`] = path.stage;
-  farPaths(models).forEach((path, i) => (stages[`far path ${i}`] = path.stage));
+  for (const { stage, ...path } of [...comparedPaths(models, { beta: 0.1 }), ...farPaths(models)]) {
+    stages[`path ${JSON.stringify(path)}`] = stage;
+  }
   return stages;
 }
 
@@ -74,13 +76,19 @@ function numericLiterals(text: string): { start: number; end: number; text: stri
   const source = ts.createSourceFile("module.ts", text, ts.ScriptTarget.ES2022, true);
   const visit = (node: ts.Node): void => {
     // A literal type is gone when compiled.
-    if (ts.isNumericLiteral(node) && !ts.isLiteralTypeNode(node.parent)) {
+    if (ts.isNumericLiteral(node) && !ts.isLiteralTypeNode(node.parent) && !isBound(node)) {
       found.push({ start: node.getStart(source), end: node.end, text: node.text });
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
   return found;
+}
+
+/** Of what may be asked, as in `wholeNumber(1)` or `count < 2`: another bound refuses other things and makes nothing other. */
+function isBound({ parent }: ts.NumericLiteral): boolean {
+  if (ts.isCallExpression(parent)) return parent.expression.getText() === "wholeNumber";
+  return ts.isBinaryExpression(parent) && parent.operatorToken.kind === ts.SyntaxKind.LessThanToken;
 }
 
 const edited = (text: string, { start, end, text: number }: { start: number; end: number; text: string }): string =>
@@ -166,9 +174,10 @@ describe("what an artifact depends on", () => {
         ...load<typeof import("../../src/course/course")>("course"),
         ...load<typeof import("../../src/course/comparison")>("comparison"),
       };
-      return Object.values(scales).flatMap((sizes) =>
-        Object.entries(stagesOf(modules, sizes)).map(([name, { identity }]) => `${name} ${identity}`),
-      );
+      return Object.values(scales).flatMap((sizes) => [
+        `${sizes.answersPerPrompt} answers to each question`, // for notebooks, which say so in their results
+        ...Object.entries(stagesOf(modules, sizes)).map(([name, { identity }]) => `${name} ${identity}`),
+      ]);
     };
     const usual = identities().join("\n");
     const reached = new Set(
@@ -188,6 +197,7 @@ describe("what an artifact depends on", () => {
       "recipes.ts",
       "scales.ts",
     ]);
+    const without: string[] = [];
     for (const file of settings) {
       const text = readFileSync(file, "utf8");
       for (const literal of numericLiterals(text)) {
@@ -198,10 +208,10 @@ describe("what an artifact depends on", () => {
         } catch {
           continue; // refused, which is not the same artifact either
         }
-        const place = `${path.basename(file)}: ${text.slice(literal.start - 40, literal.end + 20)}`;
-        assert.notEqual(now, usual, `no stage is another with another number in ${place}`);
+        if (now === usual) without.push(`${path.basename(file)}: ${text.slice(literal.start - 40, literal.end + 20)}`);
       }
       writeFileSync(copyOf(file), text);
     }
+    assert.deepEqual(without, [], "with another number here no stage is another");
   });
 });

@@ -62,7 +62,6 @@ function trainUnlikelihood(
     {
       name: "unlikelihood",
       parameters: policy.gpt.parameters,
-      settings: { weight, pairs: pairs.length },
       batch: async (_step, rng) => a.drawBatch(pairs, 4, rng),
       loss(batch) {
         const [chosen, rejected] = tf.split(a.responseLogProbs(policy, sides(batch)).logProbs.sum(1), 2);

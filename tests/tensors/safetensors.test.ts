@@ -142,6 +142,8 @@ describe("safetensors", () => {
     mkdirSync(folder.path("taken", "in the way"), { recursive: true });
     // The file's place is taken by a folder: the error must not leave the temporary file behind.
     await assert.rejects(writeSafetensors(folder.path("taken"), tensors));
-    assert.ok(readdirSync(folder.path()).every((name) => !name.endsWith(".tmp") && name !== "never.safetensors"));
+    assert.ok(
+      readdirSync(folder.path()).every((name) => !/\.(tmp|unfinished)$/.test(name) && name !== "never.safetensors"),
+    );
   });
 });

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Feedback } from "../../objectives/method";
 import type { Reward } from "../../rewards/reward";
 import type { Inputs } from "../stage";

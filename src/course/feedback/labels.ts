@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ScalarModel } from "../../models/scalar-head";
 import { preferByBradleyTerry, preferHigher } from "../../rewards/labeller";
 import { modelReward } from "../../rewards/reward-model";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { wholeNumber } from "../../tensors/options";
 import { firstOf, preferencePair } from "../advice";
 import type { Made } from "../stage";

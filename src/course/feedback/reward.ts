@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { ScalarModel } from "../../models/scalar-head";
 import { modelReward } from "../../rewards/reward-model";
 import type { Made } from "../stage";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { judgedPairs, type JudgedComparison, type JudgedPair } from "../../rewards/ai-feedback";
 import { oneOf } from "../../tensors/options";
 import { jsonFile } from "../json-file";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { sample } from "../../models/generation";
 import type { Policy } from "../../models/policy";
 import { wholeNumber } from "../../tensors/options";

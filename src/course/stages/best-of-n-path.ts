@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { bestOfNKlBound } from "../../evaluation/exact/best-of-n";
 import type { ScalarModel } from "../../models/scalar-head";
 import { expectedBestOfN } from "../../objectives/reward-maximisation/best-of-n";

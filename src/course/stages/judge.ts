@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { loadPolicy, saveModel } from "../../models/checkpoint";
 import type { Policy } from "../../models/policy";
 import type { TrainingRecord } from "../../models/training";

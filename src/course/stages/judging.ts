@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import type { Policy } from "../../models/policy";
 import { judgeComparisons, type JudgedComparison } from "../../rewards/ai-feedback";
 import { wholeNumber } from "../../tensors/options";

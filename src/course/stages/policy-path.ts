@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { evaluateAdvice } from "../../evaluation/advice";
 import { sequenceLogProbs, type Policy } from "../../models/policy";
 import type { ScalarModel } from "../../models/scalar-head";
@@ -56,7 +56,8 @@ export interface PolicyPathRecipe {
 }
 
 export type PolicyPathInputs = AlignedInputs & {
-  preferences: Made<Preferences<AnnotatedPair>>;
+  /** Whose held-out part it is measured on. */
+  heldOut: Made<Preferences<AnnotatedPair>>;
   /** The reward models that measure, and are optimised by the rule. */
   members: readonly Made<ScalarModel>[];
 };
@@ -75,7 +76,7 @@ export const policyPath = (
   recipe: z.strictObject({ aligned: alignedRecipe(alignment), path: pathOptions }),
   code: ["course/stages/policy-path.ts", ...alignedCode(alignment)],
   what: () => `measurements along the way of the SFT model aligned by ${alignment.method.label}`,
-  async *run(recipe, { preferences, members, ...inputs }, context) {
+  async *run(recipe, { heldOut, members, ...inputs }, context) {
     const { every, until } = recipe.path;
     const [file, countsFile] = ["path.json", "counts.jsonl"].map((name) => path.join(context.workFolder, name));
     const rewards = await Promise.all(members.map(async (member) => modelReward(await member.result())));
@@ -85,7 +86,7 @@ export const policyPath = (
     const reference = await inputs.reference.result();
     const policy = reference.clone();
     try {
-      const { validation } = await preferences.result();
+      const { validation } = await heldOut.result();
       const measure = await measurer(recipe, { reference, optimised, rewards, validation });
       let points: PathPoint[] = existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as PathPoint[]) : [];
       const nothing = { step: 0, sampledTokens: 0, trainedTokens: 0, processorSeconds: 0 };

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { fraction, wholeNumber } from "../../tensors/options";
 import { Random } from "../../tensors/random";
 import { annotate, type AnnotatedPair, type Comparison } from "../../world/annotators";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { Gpt } from "../../models/gpt";
 import { Policy } from "../../models/policy";
 import type { TrainingRecord } from "../../models/training";

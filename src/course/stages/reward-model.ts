@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { loadScalarModel, saveModel } from "../../models/checkpoint";
 import { sample } from "../../models/generation";
 import type { Policy } from "../../models/policy";

@@ -7,7 +7,7 @@
  * what the labels say.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, checkValue, flipRateOption } from "../../tensors/options";

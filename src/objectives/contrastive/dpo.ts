@@ -10,7 +10,7 @@
  * reference is scored once, ahead of training.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions } from "../../tensors/options";

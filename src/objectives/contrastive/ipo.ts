@@ -11,7 +11,7 @@
  * tokens, after word from the authors, and another number then suits β: that is `lengthNormalised`.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, yesOrNo } from "../../tensors/options";

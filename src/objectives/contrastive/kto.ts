@@ -8,7 +8,7 @@
  * neighbour asks the same question the pair is not mismatched, and is used all the same; (3) log-probabilities are sums.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs, sequenceLogProbs } from "../../models/policy";
 import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../../models/training";
 import type { PreferencePair } from "../../rewards/reward-model";

@@ -9,7 +9,7 @@
  * mean over pairs of these averages. TRL's takes the prompt's tokens too, and averages over all tokens of a batch.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, checkValue, notNegative } from "../../tensors/options";

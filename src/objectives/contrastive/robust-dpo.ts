@@ -8,7 +8,7 @@
  * The price is variance: every label counts 1/(1 − 2ε) times or more. Where the rate is wrong the correction is wrong too.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, checkValue, flipRateOption } from "../../tensors/options";

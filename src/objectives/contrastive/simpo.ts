@@ -10,7 +10,7 @@
  * small: the paper uses 2 to 2.5; (3) no extra likelihood term (TRL's `cpo_alpha`, 1 unless set to 0).
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, checkValue, notNegative, positive } from "../../tensors/options";

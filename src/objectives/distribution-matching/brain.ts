@@ -25,7 +25,7 @@
  * 3. The mean over prompts, the sum over a prompt's samples: one prompt's gradient does not grow with n.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, yesOrNo } from "../../tensors/options";

@@ -22,7 +22,7 @@
  *    steps, nor the step's mean with the sample itself in it.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";
 import { checkOptions, checkValue, oneOf } from "../../tensors/options";

@@ -4,7 +4,7 @@
  * evaluation/exact.
  */
 import * as tf from "@tensorflow/tfjs";
-import { z } from "zod";
+import * as z from "zod";
 import { sample, type Sample } from "../../models/generation";
 import { scoringTensors } from "../../models/policy";
 import { paddedTokens, train, trainingOptions, type TrainingRecord } from "../../models/training";

@@ -25,7 +25,7 @@
  * A group whose rewards are all equal has advantage 0 and teaches nothing but the KL.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs } from "../../models/policy";
 import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";

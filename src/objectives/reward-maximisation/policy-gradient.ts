@@ -11,7 +11,7 @@
  * come from the policy that is updated; the KL sits in the return, not in the loss.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs } from "../../models/policy";
 import { paddedTokens, train, type TrainingRecord } from "../../models/training";
 import type { Loss } from "../../tensors/loss";

@@ -14,7 +14,7 @@
  * 5. the clipping of values is an option, and off. It is the *larger* of the two squared errors: the pessimistic one.
  */
 import * as tf from "@tensorflow/tfjs";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs, type Policy } from "../../models/policy";
 import { ScalarModel } from "../../models/scalar-head";
 import { stateValues } from "../../models/state-values";

@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import * as v8 from "node:v8";
+import { platform } from "../../platform";
 import { withSharedMemory } from "./shared-memory";
 
 /**
@@ -21,31 +19,22 @@ export const versionsThatJoin = [24, 25, 26];
  * Node cannot run it.
  */
 export function compileModule(name: KernelModule, { shared = false } = {}): WebAssembly.Module {
-  const file = readFileSync(join(__dirname, `${name}.wasm`));
+  const file = platform.programFile(`tensors/kernels/${name}.wasm`);
   const bytes = shared ? withSharedMemory(file) : file;
+  const { engine } = platform;
   if (name === "wide") {
-    const version = Number(process.versions.node.split(".")[0]);
-    if (!versionsThatJoin.includes(version)) {
-      throw new Error(`Node ${version} is not known to join vectors (${versionsThatJoin.join(", ")} are)`);
+    if (!engine) throw new Error("only Node can be told to join vectors");
+    if (!versionsThatJoin.includes(engine.nodeVersion)) {
+      throw new Error(`Node ${engine.nodeVersion} is not known to join vectors (${versionsThatJoin.join(", ")} are)`);
     }
-    if (process.arch !== "x64") throw new Error(`vectors are joined on x64 only, this is ${process.arch}`);
+    if (engine.processor !== "x64") throw new Error(`vectors are joined on x64 only, this is ${engine.processor}`);
     // All of the module at once by the optimising compiler, the only one that joins. Left to itself it would come to some
     // functions later, when the flag is no longer set. Its inlining needs the other compiler's counts, and fails without.
     const flags = { "experimental-wasm-revectorize": true, liftoff: false, "wasm-lazy-compilation": false };
-    return withFlags({ ...flags, "wasm-inlining": false }, () => new WebAssembly.Module(bytes));
+    return engine.compile(bytes, { ...flags, "wasm-inlining": false });
   }
   if (name !== "relaxed" || WebAssembly.validate(bytes)) return new WebAssembly.Module(bytes);
+  if (!engine) throw new Error("this browser has no relaxed SIMD");
   // Node 20's V8 knows the relaxed instructions, in their final encoding, but only behind a flag.
-  return withFlags({ "experimental-wasm-relaxed-simd": true }, () => new WebAssembly.Module(bytes));
-}
-
-/** Sets flags of V8 for the moment of compiling one module (it keeps what it was compiled with), then their defaults again. */
-function withFlags<T>(flags: Record<string, boolean>, compile: () => T): T {
-  const set = (name: string, on: boolean): void => v8.setFlagsFromString(`--${on ? "" : "no-"}${name}`);
-  for (const [name, on] of Object.entries(flags)) set(name, on);
-  try {
-    return compile();
-  } finally {
-    for (const [name, on] of Object.entries(flags)) set(name, !on);
-  }
+  return engine.compile(bytes, { "experimental-wasm-relaxed-simd": true });
 }

@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs";
-
 const [importSection, memorySection] = [2, 5];
 const limited = 1;
 const limitedAndShared = 3;
@@ -58,11 +56,9 @@ export function withSharedMemory(module: Uint8Array) {
 }
 
 /**
- * Runs `start`, in which the module of the given file is instantiated by code that is not ours, and gives that module
- * shared memory.
+ * Runs `start`, in which the given module is instantiated by code that is not ours, and gives that module shared memory.
  */
-export async function sharingMemoryOf<T>(file: string, start: () => Promise<T>): Promise<T> {
-  const module = readFileSync(file);
+export async function sharingMemoryOf<T>(module: Uint8Array, start: () => Promise<T>): Promise<T> {
   const instantiate = WebAssembly.instantiate as (...parts: unknown[]) => Promise<unknown>;
   (WebAssembly as { instantiate: unknown }).instantiate = (bytes: unknown, ...rest: unknown[]) =>
     instantiate.call(WebAssembly, isCopyOf(bytes, module) ? withSharedMemory(module) : bytes, ...rest);
@@ -73,7 +69,9 @@ export async function sharingMemoryOf<T>(file: string, start: () => Promise<T>):
   }
 }
 
-function isCopyOf(bytes: unknown, module: Buffer): boolean {
-  if (bytes instanceof ArrayBuffer) return module.equals(new Uint8Array(bytes));
-  return bytes instanceof Uint8Array && module.equals(bytes);
+function isCopyOf(bytes: unknown, module: Uint8Array): boolean {
+  const copy = bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes;
+  return (
+    copy instanceof Uint8Array && copy.length === module.length && copy.every((byte, index) => byte === module[index])
+  );
 }

@@ -1,5 +1,4 @@
-import { join } from "node:path";
-import { Worker } from "node:worker_threads";
+import { platform, type Thread } from "../../platform";
 import type { KernelCall, KernelFunctions } from "./heap";
 
 /** Stands, as an argument, for work space that each thread has for itself; no address, size or constant is this number. */
@@ -40,7 +39,7 @@ export class Threads {
   private readonly control = new SharedArrayBuffer(layout.calls + 8 * layout.callLength * mostCalls);
   private readonly words = new Int32Array(this.control);
   private readonly calls = new Float64Array(this.control, layout.calls);
-  private readonly workers: Worker[];
+  private readonly workers: Thread[];
   private readonly numbers: ReadonlyMap<string, number>;
   private job = 0;
   /** A thread ended or hangs, inside a call or not: from then on the main thread does everything. */
@@ -57,18 +56,13 @@ export class Threads {
     private readonly functions: KernelFunctions,
   ) {
     this.numbers = new Map(WebAssembly.Module.exports(module).map(({ name }, number) => [name, number]));
+    const failed = (error: unknown): void => {
+      this.broken = true;
+      platform.warn(`a thread of the kernels ended, and the main one does all from now on: ${String(error)}`);
+    };
     this.workers = Array.from({ length: count - 1 }, (_, index) => {
-      const worker = new Worker(join(__dirname, "thread.cjs"), {
-        workerData: { kernels: module, memory, control: this.control, layout, threadScratch, index },
-        execArgv: [],
-        env: {},
-      });
-      worker.unref();
-      worker.on("error", (error) => {
-        this.broken = true;
-        process.emitWarning(`a thread of the kernels ended, and the main one does all from now on: ${String(error)}`);
-      });
-      return worker;
+      const data = { kernels: module, memory, control: this.control, layout, threadScratch, index };
+      return platform.startThread("tensors/kernels/thread.cjs", data, failed);
     });
   }
 
@@ -88,7 +82,7 @@ export class Threads {
     try {
       this.settle(); // an interrupted job may still be on
     } finally {
-      for (const worker of this.workers) void worker.terminate();
+      for (const worker of this.workers) worker.end();
     }
   }
 
