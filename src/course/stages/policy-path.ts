@@ -18,7 +18,7 @@ import { preferencePair } from "../advice";
 import { jsonFile } from "../json-file";
 import type { PathPoint } from "../path-point";
 import { formatRecord, parseRecords } from "../records";
-import type { Inputs, Made, StageKind } from "../stage";
+import type { Made, StageKind } from "../stage";
 import {
   align,
   alignedCode,
