@@ -331,7 +331,10 @@ describe("policy", () => {
         await assert.rejects(asking({ topK: 0 }), /topK to be an integer ≥ 1, got 0/);
         await assert.rejects(asking({ topP: 0 }), /topP to be a number in \(0, 1\], got 0/);
         await assert.rejects(asking({ topP: 1.1 }), /topP/);
-        await assert.rejects(asking({ temprature: 0.5 }), /sample: no option is called "temprature"; there are rng, temp/);
+        await assert.rejects(
+          asking({ temprature: 0.5 }),
+          /sample: no option is called "temprature"; there are rng, temp/,
+        );
         await assert.rejects(asking({ batchSize: 0 }), /batchSize to be an integer ≥ 1, got 0/);
         assert.deepEqual(await sample(policy, [], { rng }), []);
       }));
