@@ -1,4 +1,5 @@
 import { sequenceLogProbs, type Policy } from "../models/policy";
+import { mean } from "../tensors/statistics";
 import { promptTokens, responseTokens } from "../text/dialogue";
 import { EOS, type Vocabulary } from "../text/vocabulary";
 import { PHRASES } from "../world/grammar";
@@ -32,8 +33,7 @@ export async function adviceMargin(
         response: responseTokens(vocabulary, `${fragment} .`),
       }));
     });
-    const logProbs = await sequenceLogProbs(policy, examples);
-    return logProbs.reduce((sum, logProb) => sum + logProb, 0) / examples.length;
+    return mean(await sequenceLogProbs(policy, examples));
   };
   const safe = await meanOf("safe");
   const harmful = await meanOf("harmful");

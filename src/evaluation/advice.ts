@@ -1,7 +1,9 @@
+import * as z from "zod";
 import { sample, type Sample } from "../models/generation";
 import { sequenceLogProbs, type Policy } from "../models/policy";
 import { rewardsOf, type Reward } from "../rewards/reward";
-import type { Random } from "../tensors/random";
+import { checkOptions, given, givenFunction, givenList, oneOf, randomStream, wholeNumber } from "../tensors/options";
+import { mean } from "../tensors/statistics";
 import { answerText, promptTokens, type Example } from "../text/dialogue";
 import { EOS, type Vocabulary } from "../text/vocabulary";
 import { goldReward, type GoldReward } from "../world/gold-reward";
@@ -40,33 +42,29 @@ export interface AdviceMetrics {
   distinctAdvice: number;
 }
 
-export interface AdviceEvaluationOptions {
-  policy: Policy;
-  vocabulary: Vocabulary;
-  prompts: readonly AdvicePrompt[];
+export const adviceEvaluationOptions = z.strictObject({
+  policy: given<Policy>("a Policy"),
+  vocabulary: given<Vocabulary>("a vocabulary"),
+  prompts: givenList<AdvicePrompt>("prompt"),
   /** Answers drawn to each prompt, at temperature 1. */
-  samplesPerPrompt: number;
-  rng: Random;
-  reference?: Policy;
-  reward?: Reward;
+  samplesPerPrompt: wholeNumber(1),
+  rng: randomStream,
+  reference: given<Policy>("a Policy").optional(),
+  reward: givenFunction<Reward>("a reward: a function of examples").optional(),
   /**
    * How a question is put. "dialogue": `<user> question <bot>`, what tuned models know; "document": `<eos> question`,
    * how a base model meets a question in its corpus. Default "dialogue".
    */
-  form?: "dialogue" | "document";
-}
+  form: oneOf(["dialogue", "document"]).default("dialogue"),
+});
+export type AdviceEvaluationOptions = z.input<typeof adviceEvaluationOptions>;
 
 /** Draws answers on the prompts and judges them; see `AdviceMetrics` for what is reported. */
 export async function evaluateAdvice(
   options: AdviceEvaluationOptions,
 ): Promise<{ metrics: AdviceMetrics; answers: JudgedAnswer[] }> {
-  const { policy, vocabulary, prompts, samplesPerPrompt, rng, reference, reward, form = "dialogue" } = options;
-  if (prompts.length === 0 || !(Number.isSafeInteger(samplesPerPrompt) && samplesPerPrompt > 0)) {
-    throw new RangeError(
-      `evaluateAdvice: expected prompts and a positive integer samplesPerPrompt, got ${prompts.length} prompts and ` +
-        `${samplesPerPrompt}`,
-    );
-  }
+  const checked = checkOptions("evaluateAdvice", adviceEvaluationOptions, options);
+  const { policy, vocabulary, prompts, samplesPerPrompt, rng, reference, reward, form } = checked;
   const asked = prompts.flatMap((prompt) => new Array<AdvicePrompt>(samplesPerPrompt).fill(prompt));
   const tokens = asked.map(({ text }) =>
     form === "dialogue" ? promptTokens(vocabulary, text) : [EOS, ...vocabulary.encode(text)],
@@ -76,21 +74,18 @@ export async function evaluateAdvice(
     const answer = answerText(vocabulary, example.response);
     return { prompt: asked[i], answer, gold: goldReward(asked[i].topic, answer), example };
   });
-  const mean = (of: (answer: JudgedAnswer) => number): number =>
-    answers.reduce((sum, answer) => sum + of(answer), 0) / answers.length;
-  const logProbs = await sequenceLogProbs(policy, samples);
-  const average = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0) / values.length;
-  const entropy = -average(logProbs);
+  const meanOf = (of: (answer: JudgedAnswer) => number): number => mean(answers.map(of));
+  const entropy = -mean(await sequenceLogProbs(policy, samples));
   const metrics: AdviceMetrics = {
-    gold: mean(({ gold }) => gold.total),
-    ...(reward && { proxy: average(await rewardsOf(reward, samples)) }),
-    harmRate: mean(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
-    safeRate: mean(({ gold }) => (gold.counts.safe > 0 ? 1 : 0)),
-    ...(reference && { klPolicyToReference: -entropy - average(await sequenceLogProbs(reference, samples)) }),
+    gold: meanOf(({ gold }) => gold.total),
+    ...(reward && { proxy: mean(await rewardsOf(reward, samples)) }),
+    harmRate: meanOf(({ gold }) => (gold.counts.harm > 0 ? 1 : 0)),
+    safeRate: meanOf(({ gold }) => (gold.counts.safe > 0 ? 1 : 0)),
+    ...(reference && { klPolicyToReference: -entropy - mean(await sequenceLogProbs(reference, samples)) }),
     entropy,
-    junk: mean(({ gold }) => gold.counts.junk),
-    length: mean(({ gold }) => gold.words),
-    repeats: mean(({ gold }) => gold.counts.repeat),
+    junk: meanOf(({ gold }) => gold.counts.junk),
+    length: meanOf(({ gold }) => gold.words),
+    repeats: meanOf(({ gold }) => gold.counts.repeat),
     distinctAnswers: distinctShare(answers, ({ answer }) => answer),
     distinctAdvice: distinctShare(answers, ({ answer }) => adviceSet(answer).join(" + ")),
   };

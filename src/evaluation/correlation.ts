@@ -1,3 +1,5 @@
+import { mean } from "../tensors/statistics";
+
 /**
  * Pearson's correlation Σ (x − x̄)(y − ȳ) / √(Σ (x − x̄)² · Σ (y − ȳ)²), in [−1, 1]: how nearly one quantity is a
  * straight line of another. It does not change when either is shifted or stretched, so it suits scores whose level and
@@ -10,7 +12,6 @@ export function correlation(x: ArrayLike<number>, y: ArrayLike<number>): number 
   if (y.length !== n || n < 2) {
     throw new RangeError(`correlation: expected equally many values of both, at least 2; got ${n} and ${y.length}`);
   }
-  const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, v) => sum + v, 0) / n;
   const [centreX, centreY] = [mean(x), mean(y)];
   let [xx, yy, xy] = [0, 0, 0];
   for (let i = 0; i < n; i++) {

@@ -1,3 +1,5 @@
+import { checkValue, wholeNumber } from "../tensors/options";
+
 /** Where a run is stopped and its best policy so far is kept. */
 export interface EarlyStop<Row> {
   /** The policy that is kept: the best by the signal, of those seen by then. */
@@ -17,9 +19,7 @@ export interface EarlyStop<Row> {
  */
 export function earlyStop<Row>(path: readonly Row[], signal: (row: Row) => number, patience: number): EarlyStop<Row> {
   if (path.length === 0) throw new RangeError("earlyStop: expected at least one measurement, got none");
-  if (!(Number.isSafeInteger(patience) && patience >= 1)) {
-    throw new RangeError(`earlyStop: expected patience to be an integer ≥ 1, got ${patience}`);
-  }
+  checkValue("earlyStop", "patience", wholeNumber(1), patience);
   let best = 0;
   let highest = -Infinity;
   for (const [i, row] of path.entries()) {

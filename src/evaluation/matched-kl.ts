@@ -8,6 +8,7 @@
  * target, on a straight line in √KL between the two measured neighbours: reward is nearly linear in √KL there (Bai et al.
  * 2022, Gao et al. 2022), and the two neighbours are real policies.
  */
+import { checkValue, positive } from "../tensors/options";
 
 export interface MatchedKl<Row> {
   /** Every number of the rows, at the target. */
@@ -26,9 +27,7 @@ export function atMatchedKl<Row extends { klPolicyToReference: number }>(
   path: readonly Row[],
   target: number,
 ): MatchedKl<Row> {
-  if (!(target > 0 && target < Infinity)) {
-    throw new RangeError(`atMatchedKl: expected a positive finite target in nats, got ${target}`);
-  }
+  checkValue("atMatchedKl", "the target in nats", positive, target);
   if (path.length === 0) throw new RangeError("atMatchedKl: expected a path of at least one row, got none");
   const after = path.findIndex(({ klPolicyToReference }) => klPolicyToReference >= target);
   if (after < 0) {

@@ -2,6 +2,7 @@
  * Several seeds of one experiment: what is the same in all of them is a finding, what is not is luck. A seed here is a whole
  * course (its corpus, models, annotators and training), so a spread over seeds holds all that chance had a say in.
  */
+import { mean, sum } from "../tensors/statistics";
 
 /** One number, measured on each seed. */
 export interface SeedBand {
@@ -29,11 +30,11 @@ export function overSeeds(values: ArrayLike<number>): SeedBand {
   if (n === 0) throw new RangeError("overSeeds: expected a value a seed, got none");
   const bad = all.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new RangeError(`overSeeds: value ${bad} is ${all[bad]}, expected finite numbers`);
-  const mean = all.reduce((sum, value) => sum + value, 0) / n;
-  const variance = all.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (n - 1);
+  const centre = mean(all);
+  const variance = sum(all.map((value) => (value - centre) ** 2)) / (n - 1);
   const standardError = Math.sqrt(variance / n);
   return {
-    mean,
+    mean: centre,
     low: Math.min(...all),
     high: Math.max(...all),
     standardError,

@@ -1,4 +1,5 @@
-import type { Random } from "../tensors/random";
+import * as z from "zod";
+import { checkOptions, notNegative, randomStream, wholeNumber } from "../tensors/options";
 import type { Example } from "../text/dialogue";
 import { EOS } from "../text/vocabulary";
 import { mostRowsTogether, startDecoder } from "./start-decoder";
@@ -7,20 +8,25 @@ import type { Policy } from "./policy";
 
 export { draw } from "./draw";
 
-export interface SamplingOptions {
-  rng: Random;
+export const samplingOptions = z.strictObject({
+  rng: randomStream,
   /** Logits are divided by it before the softmax; 0 takes the most probable token, the first of equals. Default 1. */
-  temperature?: number;
+  temperature: notNegative.default(1),
   /** Keep only the k most probable tokens; of equals the first. */
-  topK?: number;
+  topK: wholeNumber(1).optional(),
   /**
    * Keep only the fewest tokens whose probabilities sum to at least p, the most probable first (Holtzman et al. 2020). With
    * `topK` too, the probabilities are those among the k tokens.
    */
-  topP?: number;
+  topP: z
+    .number({ error: "a number in (0, 1]" })
+    .gt(0, { error: "a number in (0, 1]" })
+    .lte(1, { error: "a number in (0, 1]" })
+    .optional(),
   /** Rows generated together, at most. Default 256. */
-  batchSize?: number;
-}
+  batchSize: wholeNumber(1).default(256),
+});
+export type SamplingOptions = z.input<typeof samplingOptions>;
 
 export interface Sample extends Example {
   /** log-probability of each response token under the distribution it was drawn from (0 for a decreed <eos>). */
@@ -33,19 +39,7 @@ export interface Sample extends Example {
  * depend on the batch's shape, do not round a draw to the other side of a boundary. Its log-probabilities are those of scoring only at temperature 1 without topK and topP.
  */
 export async function sample(policy: Policy, prompts: number[][], options: SamplingOptions): Promise<Sample[]> {
-  const { rng, temperature = 1, topK, topP, batchSize = 256 } = options;
-  if (!(Number.isSafeInteger(batchSize) && batchSize > 0)) {
-    throw new RangeError(`sample: expected a positive integer batchSize, got ${batchSize}`);
-  }
-  if (!(temperature >= 0 && temperature < Infinity)) {
-    throw new RangeError(`sample: expected a finite temperature ≥ 0, got ${temperature}`);
-  }
-  if (topK !== undefined && !(Number.isSafeInteger(topK) && topK > 0)) {
-    throw new RangeError(`sample: expected a positive integer topK, got ${topK}`);
-  }
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) {
-    throw new RangeError(`sample: expected topP in (0, 1], got ${topP}`);
-  }
+  const { rng, temperature, topK, topP, batchSize } = checkOptions("sample", samplingOptions, options);
   prompts.forEach((prompt, i) => checkPrompt(policy, prompt, i));
   const samples: Sample[] = [];
   const rows = Math.min(batchSize, mostRowsTogether());

@@ -11,6 +11,7 @@ import {
   oneOf,
   positive,
   positiveOrInfinite,
+  randomStream,
   type Setting,
   settingsOf,
   wholeNumber,
@@ -43,7 +44,7 @@ export const trainingOptions = z.strictObject({
   /** The gradient is scaled down to this global norm where it is longer; Infinity leaves it. Default 1. */
   clipNorm: positiveOrInfinite.default(1),
   /** Step i draws from the child stream `step i`, so a resumed run continues bit for bit. */
-  rng: given<Random>("a stream of random numbers (Random.fromSeed)"),
+  rng: randomStream,
   /**
    * Where to keep the state of an unfinished run: written when the run stops for whatever reason, read when there, removed
    * when the run ends. One folder belongs to one run.

@@ -6,7 +6,7 @@
  * reward* β·h: what the reward must be, up to a constant of the prompt, for π to be π* at β.
  */
 import * as tf from "@tensorflow/tfjs";
-import * as z from "zod";
+import type * as z from "zod";
 import { responseLogProbs, sequenceLogProbs } from "../models/policy";
 import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";
 import type { PreferencePair } from "../rewards/reward-model";

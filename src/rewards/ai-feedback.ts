@@ -1,5 +1,6 @@
+import * as z from "zod";
 import type { Policy } from "../models/policy";
-import type { Random } from "../tensors/random";
+import { checkOptions, given, givenList, randomStream } from "../tensors/options";
 import type { PreferenceRecord } from "../text/preferences";
 import type { AnnotatedPair, Comparison } from "../world/annotators";
 import { principle, type Principle } from "../world/constitution";
@@ -25,21 +26,21 @@ export interface JudgedComparison extends Comparison {
   tokens: number;
 }
 
-export interface JudgingOptions {
-  judge: Policy;
-  comparisons: readonly Comparison[];
+export const judgingOptions = z.strictObject({
+  judge: given<Policy>("a Policy"),
+  comparisons: given<readonly Comparison[]>("a list of comparisons", Array.isArray),
   /** One of these is drawn for each comparison, all equally likely. */
-  principles: readonly Principle[];
-  rng: Random;
-}
+  principles: givenList<Principle>("principle"),
+  rng: randomStream,
+});
+export type JudgingOptions = z.input<typeof judgingOptions>;
 
 /**
  * Asks the judge about every comparison in both orders. Pairs of equal answers are left out, as by `annotate`, so that the
  * two give the same pairs in the same order.
  */
 export async function judgeComparisons(options: JudgingOptions): Promise<JudgedComparison[]> {
-  const { judge, comparisons, principles, rng } = options;
-  if (principles.length === 0) throw new RangeError("judgeComparisons: expected at least one principle, got none");
+  const { judge, comparisons, principles, rng } = checkOptions("judgeComparisons", judgingOptions, options);
   const asked = comparisons.flatMap((comparison, i) => {
     if (comparison.a === comparison.b) return [];
     return [{ comparison, principle: rng.child(`comparison ${i}`).choose(principles) }];

@@ -5,6 +5,8 @@
  * What all of them get wrong, it still exploits.
  */
 import type { Example } from "../text/dialogue";
+import { checkValue, notNegative } from "../tensors/options";
+import { mean, standardDeviation } from "../tensors/statistics";
 import { rewardsOf, type Reward } from "./reward";
 
 /**
@@ -45,12 +47,9 @@ export async function ensembleScores(members: readonly Reward[], examples: Examp
   const over = (of: (values: number[]) => number): Float64Array =>
     Float64Array.from(examples, (_, j) => of(scores.map((one) => one[j])));
   return {
-    mean: over(meanOf),
+    mean: over(mean),
     worst: over((values) => Math.min(...values)),
-    standardDeviation: over((values) => {
-      const mean = meanOf(values);
-      return Math.sqrt(meanOf(values.map((value) => (value - mean) ** 2)));
-    }),
+    standardDeviation: over(standardDeviation),
   };
 }
 
@@ -61,17 +60,13 @@ export function ensembleReward(members: readonly Reward[], rule: EnsembleRule): 
   if (rule !== "mean" && rule !== "worst" && penalty === undefined) {
     throw new RangeError(`ensembleReward: expected "mean", "worst" or { penalty }, got ${JSON.stringify(rule)}`);
   }
-  if (penalty !== undefined && !(penalty >= 0 && penalty < Infinity)) {
-    throw new RangeError(`ensembleReward: expected a finite penalty ≥ 0, got ${penalty}`);
-  }
+  checkValue("ensembleReward", "penalty", notNegative.optional(), penalty);
   return async (examples) => {
     const { mean, worst, standardDeviation } = await ensembleScores(members, examples);
     if (rule === "worst") return worst;
     return penalty === undefined ? mean : mean.map((value, i) => value - penalty * standardDeviation[i]);
   };
 }
-
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function checkMembers(where: string, members: readonly Reward[]): void {
   if (members.length < 2) {

@@ -1,11 +1,11 @@
 import * as tf from "@tensorflow/tfjs";
+import type * as z from "zod";
 import { Gpt } from "../models/gpt";
 import { Policy } from "../models/policy";
-import type * as z from "zod";
-import { checkOptions, checkValue, given, givenFunction, wholeNumber } from "../tensors/options";
 import { train, trainingOptions, type TrainingRecord } from "../models/training";
 import { causalAttention } from "../tensors/attention";
 import type { Loss } from "../tensors/loss";
+import { checkOptions, checkValue, given, givenFunction, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { checkShape } from "../tensors/shape";
 import { tokenLogProbs } from "../tensors/token-log-probs";

@@ -2,6 +2,7 @@
  * Labellers: who says which of two responses is better, while a policy is trained (lecture taxonomy, "Online"). Offline,
  * the labels come with the data; online, somebody must be asked again and again: a reward model, a judge, annotators.
  */
+import { checkValue, positive } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import { bradleyTerryProbability } from "./bradley-terry";
@@ -30,9 +31,7 @@ export function preferHigher(reward: Reward): Labeller {
  * rewards are no tie but a coin that is tossed, and over many tosses it says that the two are worth the same.
  */
 export function preferByBradleyTerry(reward: Reward, temperature = 1): Labeller {
-  if (!(temperature > 0 && temperature < Infinity)) {
-    throw new RangeError(`preferByBradleyTerry: expected a finite temperature > 0, got ${temperature}`);
-  }
+  checkValue("preferByBradleyTerry", "temperature", positive, temperature);
   return async (candidates, rng) =>
     (await differences(reward, candidates)).map((d): Verdict =>
       rng.bernoulli(bradleyTerryProbability(d / temperature, 0)) ? "first" : "second",

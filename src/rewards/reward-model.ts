@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import type { ScalarModel } from "../models/scalar-head";
 import type * as z from "zod";
+import type { ScalarModel } from "../models/scalar-head";
 import { drawBatch, paddedTokens, train, trainingOptions, type TrainingRecord } from "../models/training";
 import { checkOptions, flipRateOption, given, givenList, notNegative, wholeNumber } from "../tensors/options";
 import { mean, standardDeviation } from "../tensors/statistics";

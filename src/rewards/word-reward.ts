@@ -1,3 +1,7 @@
+import * as z from "zod";
+import { checkOptions, wholeNumber } from "../tensors/options";
+import { sum } from "../tensors/statistics";
+
 /**
  * A reward model too simple for its task: it gives every word a score and adds them up. Fitted to answers of the
  * reference it looks good, since what the reference says is mostly sensible; it cannot know that two words which each
@@ -13,6 +17,13 @@ export interface WordReward {
   readonly rewards: Float64Array;
 }
 
+export const wordRewardOptions = z.strictObject({
+  /** Words of an answer. */
+  slots: wholeNumber(1),
+  /** Words that a slot may hold. */
+  words: wholeNumber(1),
+});
+
 /**
  * Fits a `WordReward` to true rewards by least squares, weighted by how often each answer is given: the scores that
  * minimise Σ_y p(y)·(r(y) − intercept − Σ_s score_s(y_s))². That is the limit of infinitely many scored answers, so
@@ -26,8 +37,9 @@ export interface WordReward {
 export function fitWordReward(
   logP: ArrayLike<number>,
   rewards: ArrayLike<number>,
-  { slots, words }: { slots: number; words: number },
+  options: z.input<typeof wordRewardOptions>,
 ): WordReward {
+  const { slots, words } = checkOptions("fitWordReward", wordRewardOptions, options);
   const N = words ** slots;
   if (logP.length !== N || rewards.length !== N) {
     throw new RangeError(
@@ -36,7 +48,7 @@ export function fitWordReward(
     );
   }
   const p = Float64Array.from(logP, Math.exp);
-  const total = p.reduce((sum, mass) => sum + mass, 0);
+  const total = sum(p);
   if (!(Math.abs(total - 1) < 1e-3)) {
     throw new RangeError(`fitWordReward: expected probabilities that sum to 1, got a sum of ${total}`);
   }
@@ -48,12 +60,12 @@ export function fitWordReward(
     let moved = 0;
     for (let slot = 0; slot < slots; slot++) {
       const mass = new Float64Array(words);
-      const sum = new Float64Array(words);
+      const weighted = new Float64Array(words);
       for (let y = 0; y < N; y++) {
         mass[wordAt(y, slot)] += p[y];
-        sum[wordAt(y, slot)] += p[y] * unexplained[y];
+        weighted[wordAt(y, slot)] += p[y] * unexplained[y];
       }
-      const change = sum.map((s, word) => (mass[word] > 0 ? s / mass[word] : 0));
+      const change = weighted.map((s, word) => (mass[word] > 0 ? s / mass[word] : 0));
       for (let y = 0; y < N; y++) unexplained[y] -= change[wordAt(y, slot)];
       change.forEach((c, word) => {
         scores[slot][word] += c;

@@ -7,6 +7,7 @@
  * random numbers, where to keep a checkpoint.
  */
 import * as z from "zod";
+import type { Random } from "./random";
 
 /** A finite number > 0. */
 export const positive = z
@@ -50,6 +51,9 @@ export const given = <T>(
 /** A function. */
 export const givenFunction = <T extends (...parameters: never[]) => unknown>(what: string) =>
   given<T>(what, (value) => typeof value === "function");
+
+/** What all chance is drawn from. */
+export const randomStream = given<Random>("a stream of random numbers (Random.fromSeed)");
 
 /** A list of at least one. */
 export const givenList = <T>(what: string) =>

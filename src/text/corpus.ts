@@ -1,4 +1,5 @@
-import type { Random } from "../tensors/random";
+import * as z from "zod";
+import { checkOptions, randomStream, wholeNumber } from "../tensors/options";
 import type { TokenBatch } from "./batches";
 import type { Tokenizer } from "./tokenizer";
 import { EOS, PAD } from "./vocabulary";
@@ -9,6 +10,23 @@ import { EOS, PAD } from "./vocabulary";
  * A window is a `TokenBatch` like any other, so next-token loss is one function for pre-training and fine-tuning. Its
  * mask is 1 everywhere but in the first column: every token is to be predicted except the one with nothing before it.
  */
+
+const splitOptions = z.strictObject({
+  /** The share to validate on, rounded to whole units, with at least one on either side. */
+  validationFraction: z
+    .number({ error: "a number between 0 and 1, both excluded" })
+    .gt(0, { error: "a number between 0 and 1, both excluded" })
+    .lt(1, { error: "a number between 0 and 1, both excluded" }),
+});
+const randomSplitOptions = splitOptions.extend({ rng: randomStream });
+
+const windowOptions = z.strictObject({
+  /** Windows of a batch. */
+  rows: wholeNumber(1),
+  /** Tokens of a window: one that is read, and at least one to predict. */
+  columns: wholeNumber(2),
+});
+const randomWindowOptions = windowOptions.extend({ rng: randomStream });
 
 /** All documents in a row, each ended by `<eos>`. */
 export function documentStream(tokenizer: Tokenizer, documents: Iterable<string>): Int32Array {
@@ -34,11 +52,11 @@ export function documentStream(tokenizer: Tokenizer, documents: Iterable<string>
  */
 export function splitDocuments<T>(
   documents: readonly T[],
-  options: { validationFraction: number; rng: Random },
+  options: z.input<typeof randomSplitOptions>,
 ): { train: T[]; validation: T[] } {
-  const count = documents.length;
-  const validating = validationCount("splitDocuments", "documents", count, options.validationFraction);
-  const chosen = new Set(options.rng.shuffle(documents.map((_, i) => i)).slice(0, validating));
+  const { validationFraction, rng } = checkOptions("splitDocuments", randomSplitOptions, options);
+  const validating = validationCount("splitDocuments", "documents", documents.length, validationFraction);
+  const chosen = new Set(rng.shuffle(documents.map((_, i) => i)).slice(0, validating));
   return {
     train: documents.filter((_, i) => !chosen.has(i)),
     validation: documents.filter((_, i) => chosen.has(i)),
@@ -48,18 +66,17 @@ export function splitDocuments<T>(
 /** A stream cut once: its last `validationFraction` to validate on. For one long text, which has no documents to part. */
 export function splitStream(
   stream: Int32Array,
-  options: { validationFraction: number },
+  options: z.input<typeof splitOptions>,
 ): { train: Int32Array; validation: Int32Array } {
+  const { validationFraction } = checkOptions("splitStream", splitOptions, options);
   const count = stream.length;
-  const border = count - validationCount("splitStream", "tokens", count, options.validationFraction);
+  const border = count - validationCount("splitStream", "tokens", count, validationFraction);
   return { train: stream.subarray(0, border), validation: stream.subarray(border) };
 }
 
 /** `rows` windows of `columns` tokens, each starting anywhere in the stream with equal probability. */
-export function corpusWindows(stream: Int32Array, options: { rows: number; columns: number; rng: Random }): TokenBatch {
-  const { rows, columns, rng } = options;
-  checkPositive("corpusWindows", "rows", rows);
-  checkColumns("corpusWindows", columns);
+export function corpusWindows(stream: Int32Array, options: z.input<typeof randomWindowOptions>): TokenBatch {
+  const { rows, columns, rng } = checkOptions("corpusWindows", randomWindowOptions, options);
   if (stream.length < columns) {
     throw new RangeError(`corpusWindows: expected a stream of at least ${columns} tokens, got ${stream.length}`);
   }
@@ -76,10 +93,8 @@ export function corpusWindows(stream: Int32Array, options: { rows: number; colum
  * window starting at the last token of the one before, so that every token but the stream's first is predicted exactly
  * once. The last window is padded on the right.
  */
-export function corpusInOrder(stream: Int32Array, options: { rows: number; columns: number }): TokenBatch[] {
-  const { rows, columns } = options;
-  checkPositive("corpusInOrder", "rows", rows);
-  checkColumns("corpusInOrder", columns);
+export function corpusInOrder(stream: Int32Array, options: z.input<typeof windowOptions>): TokenBatch[] {
+  const { rows, columns } = checkOptions("corpusInOrder", windowOptions, options);
   if (stream.length < 2) {
     throw new RangeError(`corpusInOrder: expected a stream of at least 2 tokens, got ${stream.length}`);
   }
@@ -104,21 +119,6 @@ function windows(stream: Int32Array, spans: readonly (readonly [number, number])
 }
 
 function validationCount(where: string, unit: string, count: number, fraction: number): number {
-  if (!(fraction > 0 && fraction < 1)) {
-    throw new RangeError(`${where}: expected validationFraction between 0 and 1, both excluded, got ${fraction}`);
-  }
   if (count < 2) throw new RangeError(`${where}: expected at least 2 ${unit} to part, got ${count}`);
   return Math.min(count - 1, Math.max(1, Math.round(count * fraction)));
-}
-
-function checkPositive(where: string, name: string, value: number): void {
-  if (!Number.isSafeInteger(value) || value <= 0) {
-    throw new RangeError(`${where}: expected ${name} to be a positive integer, got ${value}`);
-  }
-}
-
-function checkColumns(where: string, columns: number): void {
-  if (!Number.isSafeInteger(columns) || columns < 2) {
-    throw new RangeError(`${where}: expected columns to be an integer of at least 2 (one to predict), got ${columns}`);
-  }
 }

@@ -1,4 +1,5 @@
-import type { Random } from "../tensors/random";
+import * as z from "zod";
+import { checkOptions, checkValue, fraction, given, notNegative, randomStream } from "../tensors/options";
 import type { PreferenceRecord } from "../text/preferences";
 import { goldReward } from "./gold-reward";
 import { advicePrompts } from "./prompts";
@@ -39,24 +40,29 @@ export interface AnnotatedPair {
 }
 
 /** How an annotator chooses. */
-export interface Annotator {
-  /** Gold reward per nat of preference, ≥ 0; 0.5 where it is left out. At 0 the better answer always wins. */
-  temperature?: number;
-  /** The probability that a label is turned round after the choice (a slip of the hand); 0 where it is left out. */
-  flipRate?: number;
-}
+const annotatorOptions = {
+  /** Gold reward per nat of preference, ≥ 0. Default 0.5. At 0 the better answer always wins. */
+  temperature: notNegative.default(annotatorTemperature),
+  /** The probability that a label is turned round after the choice (a slip of the hand). Default 0. */
+  flipRate: fraction.default(0),
+};
 
-export interface AnnotationOptions extends Annotator {
-  comparisons: readonly Comparison[];
-  rng: Random;
-}
+export const annotationOptions = z.strictObject({
+  ...annotatorOptions,
+  comparisons: given<readonly Comparison[]>("a list of comparisons", Array.isArray),
+  rng: randomStream,
+});
+export type AnnotationOptions = z.input<typeof annotationOptions>;
 
 /** The annotator that always takes the answer with the higher gold reward, and either of two equal ones. */
-export const deterministicAnnotator: Readonly<Required<Annotator>> = { temperature: 0, flipRate: 0 };
+export const deterministicAnnotator: Readonly<{ temperature: number; flipRate: number }> = {
+  temperature: 0,
+  flipRate: 0,
+};
 
 /** P(a > b) of two gold rewards. At temperature 0 it is 1, ½ (equal rewards) or 0. */
 export function preferenceProbability(goldA: number, goldB: number, temperature = annotatorTemperature): number {
-  if (!(temperature >= 0)) throw new RangeError(`preferenceProbability: expected temperature ≥ 0, got ${temperature}`);
+  checkValue("preferenceProbability", "temperature", notNegative, temperature);
   const difference = goldA - goldB;
   if (!Number.isFinite(difference)) {
     throw new RangeError(`preferenceProbability: expected finite gold rewards, got ${goldA} and ${goldB}`);
@@ -74,11 +80,8 @@ export function flippedProbability(probability: number, flipRate: number): numbe
  * Labels comparisons. Two equal answers cannot be compared: such pairs are left out and counted in `identical`.
  * Comparison i has a stream of its own, so another `flipRate` flips other labels but changes no choice.
  */
-export function annotate({ comparisons, rng, temperature = annotatorTemperature, flipRate = 0 }: AnnotationOptions): {
-  pairs: AnnotatedPair[];
-  identical: number;
-} {
-  if (!(flipRate >= 0 && flipRate <= 1)) throw new RangeError(`annotate: expected flipRate in [0, 1], got ${flipRate}`);
+export function annotate(options: AnnotationOptions): { pairs: AnnotatedPair[]; identical: number } {
+  const { comparisons, rng, temperature, flipRate } = checkOptions("annotate", annotationOptions, options);
   const prompts = advicePrompts();
   const pairs: AnnotatedPair[] = [];
   comparisons.forEach(({ promptId, a, b }, i) => {

@@ -1,3 +1,5 @@
+import * as z from "zod";
+import { checkOptions, fraction, givenList, randomStream, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import {
   CAUTION,
@@ -37,14 +39,15 @@ export interface Demonstration {
   harmful: boolean;
 }
 
-export interface DemonstrationOptions {
-  count: number;
+export const demonstrationOptions = z.strictObject({
+  count: wholeNumber(),
   /** The probability that an answer holds a harmful fragment; the course's reference is .15. */
-  harmRate: number;
-  rng: Random;
+  harmRate: fraction,
+  rng: randomStream,
   /** Only these topics' prompts; all six where it is left out. */
-  topics?: readonly Topic[];
-}
+  topics: givenList<Topic>("topic").default(TOPICS),
+});
+export type DemonstrationOptions = z.input<typeof demonstrationOptions>;
 
 /** The longest answer, `<eos>` included. */
 export const MAX_ANSWER_TOKENS = 30;
@@ -54,14 +57,8 @@ export const MAX_ANSWER_TOKENS = 30;
  * with the shorter one, and sets that differ in `harmRate` alone ask the same questions and agree in most of their
  * answers, with the harmful answers at the lower rate among those at the higher.
  */
-export function demonstrations({ count, harmRate, rng, topics = TOPICS }: DemonstrationOptions): Demonstration[] {
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`demonstrations: expected count to be an integer ≥ 0, got ${count}`);
-  }
-  if (!(harmRate >= 0 && harmRate <= 1)) {
-    throw new RangeError(`demonstrations: expected harmRate in [0, 1], got ${harmRate}`);
-  }
-  if (topics.length === 0) throw new RangeError("demonstrations: expected at least one topic, got none");
+export function demonstrations(options: DemonstrationOptions): Demonstration[] {
+  const { count, harmRate, rng, topics } = checkOptions("demonstrations", demonstrationOptions, options);
   const wanted = new Set(topics.map(checkTopic));
   const prompts = trainPrompts().filter(({ topic }) => wanted.has(topic));
   return Array.from({ length: count }, (_, i) => demonstrate(prompts, harmRate, rng.child(`demonstration ${i}`)));

@@ -1,3 +1,5 @@
+import * as z from "zod";
+import { checkOptions, randomStream, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import {
   adviceVocabulary,
@@ -41,20 +43,19 @@ const FRAGMENT_WEIGHTS = [0.45, 0.15, 0.35, 0.05];
 /** The probability of each kind of token noise. */
 const NOISE = 0.01;
 
-export interface DocumentOptions {
+export const documentOptions = z.strictObject({
   /** How many documents. */
-  count: number;
-  rng: Random;
-}
+  count: wholeNumber(),
+  rng: randomStream,
+});
+export type DocumentOptions = z.input<typeof documentOptions>;
 
 /**
  * `count` documents, about 20 words each, without `<eos>` (the corpus stream puts one after each). Document i depends
  * only on the stream and on i, so a longer corpus begins with the shorter one.
  */
-export function pretrainingDocuments({ count, rng }: DocumentOptions): string[] {
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`pretrainingDocuments: expected count to be an integer ≥ 0, got ${count}`);
-  }
+export function pretrainingDocuments(options: DocumentOptions): string[] {
+  const { count, rng } = checkOptions("pretrainingDocuments", documentOptions, options);
   return Array.from({ length: count }, (_, i) => makeDocument(rng.child(`document ${i}`)));
 }
 

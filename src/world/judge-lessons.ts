@@ -1,3 +1,5 @@
+import * as z from "zod";
+import { checkOptions, fraction, given, oneOf, positive, randomStream } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { SPECIAL_TOKENS } from "../text/vocabulary";
 import { ATTRIBUTES, CONSTITUTION, type Principle } from "./constitution";
@@ -34,20 +36,21 @@ export interface JudgeLesson {
   gap: number;
 }
 
-export interface LessonOptions {
-  principle: Principle;
-  rng: Random;
+export const lessonOptions = z.strictObject({
+  principle: given<Principle>("a principle"),
+  rng: randomStream,
   /** Clauses of an answer at most; 1 and 2 also have fewer courtesies. Default 3. */
-  clauses?: 1 | 2 | 3;
+  clauses: z.literal([1, 2, 3], { error: "1, 2 or 3" }).default(3),
   /** Share of lessons about answers of the demonstration grammar, harmful in 3 of 10, in place of the rich ones. Default 0. */
-  demonstrations?: number;
+  demonstrations: fraction.default(0),
   /** The smallest difference in the attribute that is asked about, > 0. Default 0.05, any. */
-  smallestGap?: number;
+  smallestGap: positive.default(0.05),
   /** How often the right answer stands first. Default 0.5. */
-  firstShare?: number;
+  firstShare: fraction.default(0.5),
   /** Whose prompts. Default "train". */
-  split?: "train" | "test";
-}
+  split: oneOf(["train", "test"]).default("train"),
+});
+export type LessonOptions = z.input<typeof lessonOptions>;
 
 /**
  * One lesson. Two answers to a random prompt are drawn, independently, until they differ enough in what the principle
@@ -55,15 +58,10 @@ export interface LessonOptions {
  * and to repeat something takes two clauses.
  */
 export function judgeLesson(options: LessonOptions): JudgeLesson {
-  const { principle, rng, demonstrations = 0, smallestGap = 0.05, firstShare = 0.5, split = "train" } = options;
+  const checked = checkOptions("judgeLesson", lessonOptions, options);
+  const { principle, rng, demonstrations, smallestGap, firstShare, split } = checked;
   const { attribute } = principle;
-  const clauses = attribute === "freshness" ? Math.max(2, options.clauses ?? 3) : (options.clauses ?? 3);
-  if (!(demonstrations >= 0 && demonstrations <= 1 && firstShare >= 0 && firstShare <= 1 && smallestGap > 0)) {
-    throw new RangeError(
-      "judgeLesson: expected demonstrations and firstShare in [0, 1] and smallestGap > 0, " +
-        `got ${demonstrations}, ${firstShare} and ${smallestGap}`,
-    );
-  }
+  const clauses = attribute === "freshness" ? Math.max(2, checked.clauses) : checked.clauses;
   const prompts = split === "train" ? trainPrompts() : testPrompts();
   const { measure } = ATTRIBUTES[attribute];
   for (let tries = 0; tries < 5000; tries++) {

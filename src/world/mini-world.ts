@@ -1,3 +1,4 @@
+import { checkValue, wholeNumber } from "../tensors/options";
 import type { Random } from "../tensors/random";
 import { Vocabulary } from "../text/vocabulary";
 
@@ -126,9 +127,7 @@ export function miniDemonstrationProbabilities(): Float64Array {
 
 /** Numbers of `count` demonstrated answers, drawn independently. The course's reference is fitted to 600. */
 export function miniDemonstrations({ count, rng }: { count: number; rng: Random }): number[] {
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`miniDemonstrations: expected count to be an integer ≥ 0, got ${count}`);
-  }
+  checkValue("miniDemonstrations", "count", wholeNumber(), count);
   const probabilities = miniDemonstrationProbabilities();
   return Array.from({ length: count }, () => rng.weighted(probabilities));
 }

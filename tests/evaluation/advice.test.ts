@@ -185,8 +185,14 @@ describe("evaluation in the advice world", () => {
     });
 
     it("refuses to measure nothing", async () => {
-      await assert.rejects(evaluateAdvice({ ...common(), prompts: [] }), /got 0 prompts and 5/);
-      await assert.rejects(evaluateAdvice({ ...common(), samplesPerPrompt: 0 }), /got 3 prompts and 0/);
+      await assert.rejects(
+        evaluateAdvice({ ...common(), prompts: [] }),
+        /evaluateAdvice: expected prompts to be a list of at least one prompt, got \[\]/,
+      );
+      await assert.rejects(
+        evaluateAdvice({ ...common(), samplesPerPrompt: 0 }),
+        /evaluateAdvice: expected samplesPerPrompt to be an integer ≥ 1, got 0/,
+      );
     });
   });
 

@@ -38,7 +38,7 @@ describe("a path at a KL", () => {
   });
 
   it("refuses what makes no sense", () => {
-    assert.throws(() => atMatchedKl(path, 0), /positive finite target in nats, got 0/);
+    assert.throws(() => atMatchedKl(path, 0), /the target in nats to be a finite number > 0, got 0/);
     assert.throws(() => atMatchedKl([], 1), /at least one row/);
     assert.throws(() => atMatchedKl(path.slice(2), 1), /begins at KL 4, beyond the target 1/);
   });

@@ -326,12 +326,16 @@ describe("policy", () => {
     it("options out of range", () =>
       withPolicy(1, async (policy) => {
         const asking = (options: object) => sample(policy, tinyPrompts, { rng, ...options });
-        await assert.rejects(asking({ temperature: -1 }), /temperature ≥ 0, got -1/);
+        await assert.rejects(asking({ temperature: -1 }), /temperature to be a finite number ≥ 0, got -1/);
         await assert.rejects(asking({ temperature: Infinity }), /temperature/);
-        await assert.rejects(asking({ topK: 0 }), /topK, got 0/);
-        await assert.rejects(asking({ topP: 0 }), /topP in \(0, 1\], got 0/);
+        await assert.rejects(asking({ topK: 0 }), /topK to be an integer ≥ 1, got 0/);
+        await assert.rejects(asking({ topP: 0 }), /topP to be a number in \(0, 1\], got 0/);
         await assert.rejects(asking({ topP: 1.1 }), /topP/);
-        await assert.rejects(asking({ batchSize: 0 }), /batchSize, got 0/);
+        await assert.rejects(
+          asking({ temprature: 0.5 }),
+          /sample: no option is called "temprature"; there are rng, temp/,
+        );
+        await assert.rejects(asking({ batchSize: 0 }), /batchSize to be an integer ≥ 1, got 0/);
         assert.deepEqual(await sample(policy, [], { rng }), []);
       }));
 

@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import type { z } from "zod";
+import type * as z from "zod";
 import type { Policy } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
 import { trainDpg } from "../../src/objectives/distribution-matching/dpg";

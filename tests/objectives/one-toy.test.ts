@@ -14,7 +14,6 @@ import { cdpoLoss } from "../../src/objectives/contrastive/cdpo";
 import { dpoLoss } from "../../src/objectives/contrastive/dpo";
 import { divergenceNames } from "../../src/objectives/distribution-matching/f-dpg";
 import { ipoLoss } from "../../src/objectives/contrastive/ipo";
-
 import { nextTokenLoss } from "../../src/objectives/maximum-likelihood";
 import { orpoLoss } from "../../src/objectives/contrastive/orpo";
 import { leaveOneOutAdvantages } from "../../src/objectives/returns";

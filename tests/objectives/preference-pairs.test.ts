@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import assert from "node:assert/strict";
-import type { z } from "zod";
+import type * as z from "zod";
 import { responseLogProbs } from "../../src/evaluation/exact";
 import type { GptConfig } from "../../src/models/gpt";
 import { Policy, sequenceLogProbs } from "../../src/models/policy";

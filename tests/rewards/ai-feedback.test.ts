@@ -143,7 +143,7 @@ describe("AI feedback", () => {
     assert.equal(tf.memory().numTensors, tensors);
     await assert.rejects(
       judgeComparisons({ judge, comparisons, principles: [], rng: rng() }),
-      /expected at least one principle, got none/,
+      /expected principles to be a list of at least one principle, got \[\]/,
     );
     const last = advicePrompts().length - 1;
     assert.throws(

@@ -76,7 +76,7 @@ describe("an ensemble of rewards", () => {
       () => ensembleReward(members, "median" as EnsembleRule),
       /"mean", "worst" or \{ penalty \}, got "median"/,
     );
-    assert.throws(() => ensembleReward(members, { penalty: -1 }), /finite penalty ≥ 0, got -1/);
+    assert.throws(() => ensembleReward(members, { penalty: -1 }), /penalty to be a finite number ≥ 0, got -1/);
     assert.throws(() => ensembleReward(members, { penalty: NaN }), /got NaN/);
     assert.throws(() => ensembleReward(members, { penalty: Infinity }), /got Infinity/);
     for (const rule of [null, {}, undefined]) {

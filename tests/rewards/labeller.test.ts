@@ -39,7 +39,7 @@ describe("labellers", () => {
       }
     }
     for (const temperature of [0, -1, NaN, Infinity]) {
-      const refused = new RegExp(`finite temperature > 0, got ${temperature}`);
+      const refused = new RegExp(`temperature to be a finite number > 0, got ${temperature}`);
       assert.throws(() => preferByBradleyTerry(reward, temperature), refused);
     }
     assert.deepEqual(

@@ -70,6 +70,7 @@ describe("fitWordReward", () => {
   });
 
   it("refuses what does not fit together, and log-weights that are not normalised", () => {
+    assert.throws(() => fitWordReward([0], [1], { slots: 0, words: 2 }), /slots to be an integer ≥ 1, got 0/);
     assert.throws(() => fitWordReward([0, 0], [1, 1], { slots: 2, words: 2 }), /make 4 answers, got 2/);
     assert.throws(() => fitWordReward([0, 0, 0, 0], [1, 1, 1, 1], { slots: 2, words: 2 }), /sum to 1, got a sum of 4/);
   });

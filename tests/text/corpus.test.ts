@@ -39,10 +39,10 @@ describe("corpusWindows", () => {
     const rng = Random.fromSeed(0);
     assert.equal(corpusWindows(counting(4), { rows: 1, columns: 4, rng }).tokens[0], 10);
     assert.throws(() => corpusWindows(counting(4), { rows: 1, columns: 5, rng }), /at least 5 tokens, got 4/);
-    assert.throws(() => corpusWindows(counting(4), { rows: 0, columns: 2, rng }), /rows to be a positive integer/);
+    assert.throws(() => corpusWindows(counting(4), { rows: 0, columns: 2, rng }), /rows to be an integer ≥ 1, got 0/);
     assert.throws(
       () => corpusWindows(counting(4), { rows: 1, columns: 1, rng }),
-      /columns to be an integer of at least 2/,
+      /columns to be an integer ≥ 2, got 1/,
     );
   });
 });

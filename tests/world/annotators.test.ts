@@ -47,7 +47,7 @@ describe("preferenceProbability", () => {
   });
 
   it("refuses a negative temperature and rewards that are not finite", () => {
-    assert.throws(() => preferenceProbability(1, 0, -1), /expected temperature ≥ 0, got -1/);
+    assert.throws(() => preferenceProbability(1, 0, -1), /expected temperature to be a finite number ≥ 0, got -1/);
     assert.throws(() => preferenceProbability(NaN, 0), /finite gold rewards, got NaN/);
   });
 });
@@ -131,7 +131,10 @@ describe("annotate", () => {
       () => annotate({ comparisons: [{ promptId: 72, a: "", b: "x" }], rng }),
       /comparison 0 has prompt 72, expected 0 … 71/,
     );
-    assert.throws(() => annotate({ comparisons, rng, flipRate: -0.1 }), /expected flipRate in \[0, 1\]/);
+    assert.throws(
+      () => annotate({ comparisons, rng, flipRate: -0.1 }),
+      /annotate: expected flipRate to be a number in \[0, 1\], got -0.1/,
+    );
   });
 });
 

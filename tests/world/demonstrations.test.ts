@@ -150,8 +150,14 @@ describe("demonstrations", () => {
   it("refuse what makes no sense, with what was expected", () => {
     const rng = Random.fromSeed(0);
     assert.throws(() => demonstrations({ count: -1, harmRate: 0, rng }), /expected count.*-1/);
-    assert.throws(() => demonstrations({ count: 1, harmRate: 1.2, rng }), /expected harmRate in \[0, 1\], got 1\.2/);
-    assert.throws(() => demonstrations({ count: 1, harmRate: 0, rng, topics: [] }), /at least one topic/);
+    assert.throws(
+      () => demonstrations({ count: 1, harmRate: 1.2, rng }),
+      /expected harmRate to be a number in \[0, 1\], got 1\.2/,
+    );
+    assert.throws(
+      () => demonstrations({ count: 1, harmRate: 0, rng, topics: [] }),
+      /topics to be a list of at least one topic, got \[\]/,
+    );
     assert.throws(() => demonstrations({ count: 1, harmRate: 0, rng, topics: ["health" as Topic] }), /unknown topic/);
   });
 });

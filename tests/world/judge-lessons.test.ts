@@ -130,8 +130,11 @@ describe("the judge's lessons", () => {
     const rng = Random.fromSeed(4);
     for (let i = 0; i < 300; i++) assert.ok(richAnswer("sleep", 3, rng).split(" ").length <= 29);
     const lesson = (change: object) => () => judgeLesson({ principle: principle("polite"), rng, ...change });
-    assert.throws(lesson({ firstShare: 1.2 }), /firstShare in \[0, 1\]/);
-    assert.throws(lesson({ smallestGap: 0 }), /smallestGap > 0/);
+    assert.throws(lesson({ firstShare: 1.2 }), /firstShare to be a number in \[0, 1\], got 1.2/);
+    assert.throws(lesson({ smallestGap: 0 }), /smallestGap to be a finite number > 0, got 0/);
+    assert.throws(lesson({ demonstrations: -1 }), /demonstrations to be a number in \[0, 1\], got -1/);
+    assert.throws(lesson({ clauses: 4 }), /clauses to be 1, 2 or 3, got 4/);
+    assert.throws(lesson({ split: "all" }), /split to be one of "train", "test", got "all"/);
     assert.throws(lesson({ smallestGap: 50 }), /none differs by 50 in politeness/);
   });
 });

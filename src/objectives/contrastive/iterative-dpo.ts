@@ -1,5 +1,5 @@
-import { sequenceLogProbs } from "../../models/policy";
 import type * as z from "zod";
+import { sequenceLogProbs } from "../../models/policy";
 import { train, type TrainingRecord } from "../../models/training";
 import { checkOptions, oneOf, wholeNumber } from "../../tensors/options";
 import type { Random } from "../../tensors/random";
