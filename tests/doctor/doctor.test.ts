@@ -32,7 +32,7 @@ describe("doctor", () => {
     const crash = join(folder, "crash.cjs");
     writeFileSync(
       crash,
-      `if (process.argv[1]?.includes("doctor-probe") && process.argv[2] === "wasm") process.kill(process.pid, "SIGSEGV");`,
+      `if (process.argv[1]?.includes("probe") && process.argv[2] === "wasm") process.kill(process.pid, "SIGSEGV");`,
     );
     const { status, stdout, stderr } = command(["--json"], {
       NODE_OPTIONS: `--require ${crash}`,
