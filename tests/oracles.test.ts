@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import ts from "typescript";
+import { allMethods } from "../src/objectives/methods";
 
 /**
  * The exact checks that the methods rest on: quantities with a closed form, or a sum over a space small enough to enumerate.
@@ -187,6 +188,20 @@ describe("the exact checks", () => {
       );
     }
   });
+
+  const oneToy = readFileSync(join(__dirname, "objectives/one-toy.test.ts"), "utf8");
+  for (const { name, label, branch } of allMethods) {
+    const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const own = holders.filter(({ file }) =>
+      new RegExp(`^objectives/${branch}/${kebab}(-loss)?\\.test\\.ts$`).test(file),
+    );
+    it(`hold ${label}: its own test has one, and says where it ends on a toy that is enumerated`, () => {
+      const held = own.filter(({ asserts }) => asserts).flatMap(({ numbers }) => numbers);
+      assert.ok(held.length > 0, `tests/objectives/${branch}/${kebab}.test.ts holds ${label} to no check`);
+      const ends = held.includes(31) || new RegExp(`["\`][^"\`]*\\b${label}\\b`).test(oneToy);
+      assert.ok(ends, `no "check 31" of ${label}: neither in its own test nor in objectives/one-toy.test.ts`);
+    });
+  }
 
   it("are not held by stubs", () => {
     const asserts = (text: string) =>

@@ -12,7 +12,7 @@ interface Holder {
 }
 
 /**
- * Runs a task while holding a lock file, across processes: a second process that wants the same lock waits.
+ * Waits for a lock file, across processes, and takes it; the function that comes back gives it up.
  *
  * The lock of a process that has died is broken. One that belongs to another machine (a shared disk) is respected, as
  * nothing here can tell whether its holder lives; the message names the file to delete.
@@ -21,21 +21,6 @@ interface Holder {
  * @param options.say told once when there is a wait, and by whom the lock is held
  * @param options.signal ends the wait with its reason
  */
-export async function withLock<T>(
-  file: string,
-  what: string,
-  task: () => Promise<T>,
-  options: { say?: (message: string) => void; signal?: AbortSignal } = {},
-): Promise<T> {
-  const unlock = await lock(file, what, options);
-  try {
-    return await task();
-  } finally {
-    unlock();
-  }
-}
-
-/** Waits for the lock and takes it; the function that comes back gives it up. See {@link withLock}. */
 export async function lock(
   file: string,
   what: string,

@@ -17,7 +17,7 @@ export interface Prediction {
 }
 
 /** How a prediction is compared with what came out. */
-export interface Comparison {
+export interface ComparisonOptions {
   /** A number's allowed distance from the truth; the default is a tenth of the truth's size. */
   tolerance?: number;
   /** Why it came out so: shown beside both. */
@@ -66,7 +66,7 @@ export class Predictions {
    * A number came true when it lies within the tolerance of the truth; "up", "down" and "same" when the truth, given as
    * a number, is a change of that sign (within the tolerance, for "same"); anything else when it is equal.
    */
-  readonly compare = (id: string, truth: PredictionAnswer, { tolerance, explain }: Comparison = {}): void => {
+  readonly compare = (id: string, truth: PredictionAnswer, { tolerance, explain }: ComparisonOptions = {}): void => {
     const prediction = this.kept.get(id);
     if (prediction === undefined) {
       const known = [...this.kept.keys()].map((other) => `"${other}"`).join(", ") || "none";

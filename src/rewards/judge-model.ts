@@ -16,7 +16,7 @@ import {
   judgeVocabulary,
   LETTERS,
   type JudgeQuestion,
-  type Verdict,
+  type JudgeVerdict,
 } from "../world/judge";
 import type { JudgeLesson } from "../world/judge-lessons";
 
@@ -240,7 +240,7 @@ export function trainJudge(options: JudgeTrainingOptions): AsyncGenerator<Traini
 }
 
 /** A verdict, and what it took. */
-export interface JudgeAnswer extends Verdict {
+export interface JudgeAnswer extends JudgeVerdict {
   /** π(A) + π(B): the rest says that the judge has not understood the form. */
   letterMass: number;
   /** Tokens that the judge read. */
@@ -297,7 +297,7 @@ export interface BothOrders {
   /** Option (A) held answer b. */
   swapped: JudgeAnswer;
   /** Of answer a against b, without position bias (`averageOfOrders`). */
-  averaged: Verdict;
+  averaged: JudgeVerdict;
 }
 
 /** Asks each question in both orders. */

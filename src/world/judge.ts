@@ -23,7 +23,7 @@ export interface JudgeQuestion {
 }
 
 /** What the judge says about the two options. */
-export interface Verdict {
+export interface JudgeVerdict {
   /** The log-probability of "(A)", given that it says "(A)" or "(B)". */
   logProbA: number;
   /** The log-probability of "(B)", likewise. */
@@ -112,7 +112,7 @@ export function judgeVocabulary(): Vocabulary {
  * What is added to the log-odds of (A) whatever stands there, the position bias, enters both brackets with the same sign
  * and cancels exactly.
  */
-export function averageOfOrders(inOrder: Verdict, swapped: Verdict): Verdict {
+export function averageOfOrders(inOrder: JudgeVerdict, swapped: JudgeVerdict): JudgeVerdict {
   return verdictOf(averageLogOdds(inOrder.logProbA - inOrder.logProbB, swapped.logProbA - swapped.logProbB));
 }
 
@@ -122,13 +122,13 @@ export function averageLogOdds(inOrder: number, swapped: number): number {
 }
 
 /** The verdict whose log-odds of (A) are `logit`. */
-export function verdictOf(logit: number): Verdict {
+export function verdictOf(logit: number): JudgeVerdict {
   return { logProbA: logSigmoid(logit), logProbB: logSigmoid(-logit) };
 }
 
 /** The likelier answer (a, where both are equally likely), and the judge's probability for it. */
 export function likelier(
-  { logProbA, logProbB }: Verdict,
+  { logProbA, logProbB }: JudgeVerdict,
   { a, b }: { a: string; b: string },
 ): { chosen: string; rejected: string; confidence: number } {
   const [chosen, rejected] = logProbA >= logProbB ? [a, b] : [b, a];
@@ -138,7 +138,7 @@ export function likelier(
 /** The preference record that a verdict makes: what was chosen, and who judged it, by which principle, how sure. */
 export function judgedPreference(
   question: JudgeQuestion,
-  verdict: Verdict,
+  verdict: JudgeVerdict,
   { judge, source }: { judge: string; source?: string },
 ): PreferenceRecord {
   const { chosen, rejected, confidence } = likelier(verdict, question);

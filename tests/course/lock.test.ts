@@ -4,7 +4,17 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { lock, withLock } from "../../src/course/lock";
+import { lock } from "../../src/course/lock";
+
+/** As whoever has something to do while others wait. */
+async function withLock(file: string, what: string, task: () => Promise<void>, say?: (message: string) => void) {
+  const unlock = await lock(file, what, { say });
+  try {
+    await task();
+  } finally {
+    unlock();
+  }
+}
 
 describe("lock", () => {
   let folder: string;
@@ -24,7 +34,7 @@ describe("lock", () => {
       inside--;
     };
     const say = (message: string): unknown => said.push(message);
-    await Promise.all([1, 2].map(() => withLock(file, "training sft", task, { say: (message) => void say(message) })));
+    await Promise.all([1, 2].map(() => withLock(file, "training sft", task, (message) => void say(message))));
     assert.deepEqual(said, [`waiting for process ${process.pid}, which is training sft`]);
     assert.equal(existsSync(file), false);
   });

@@ -52,7 +52,7 @@ describe("conservative DPO", () => {
       });
     });
 
-    it("wants the margin at logit(1 − ε), where DPO wants it at infinity", () => {
+    it("check 22: wants the margin at logit(1 − ε), where DPO wants it at infinity", () => {
       for (const assumedFlipRate of [0.05, 0.3]) {
         const best = Math.log((1 - assumedFlipRate) / assumedFlipRate);
         const slope = (m: number): number =>

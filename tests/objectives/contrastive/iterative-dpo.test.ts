@@ -109,7 +109,7 @@ describe("iterative DPO", () => {
     policy.dispose();
   });
 
-  it("trained in rounds: 1/β grows by 1/β a round if the reference moves, and stays if not", async () => {
+  it("check 31: trained in rounds, 1/β grows by 1/β a round if the reference moves, and stays if not", async () => {
     const logReference = normalise(await sequenceLogProbs(reference, examples));
     const beta = 1;
     const stepsPerRound = 50;

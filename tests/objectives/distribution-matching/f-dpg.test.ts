@@ -65,7 +65,7 @@ function expectedGradient(it: MatchingCase, q: Float64Array, divergence: Diverge
 describe("f-DPG", () => {
   onEveryBackend(() => {
     for (const divergence of divergenceNames) {
-      it(`${divergence}: enumerated over pairs, its gradient is ∇D_f(pi‖p), for any q and any baseline`, () => {
+      it(`check 15: ${divergence}, enumerated over pairs, its gradient is ∇D_f(pi‖p), for any q and any baseline`, () => {
         const it = matchingCase(12, { over: smallSpace });
         const exact = finiteDifferenceGradient(
           (l) => exactly[divergence](responseLogProbs(smallSpace, l), it.target),

@@ -128,7 +128,7 @@ describe("best-of-n", () => {
     assert.equal(pickBest(Float64Array.of(-2, -1), rng), 1);
   });
 
-  it("draws from pi_n, as the exact pmf has it", async () => {
+  it("check 27: draws from pi_n, as the exact pmf has it", async () => {
     const logReference = await sequenceLogProbs(source, examples);
     const draws = 3_000;
     for (const n of [1, 3]) {
