@@ -159,6 +159,14 @@ describe("every source file", () => {
     );
   });
 
+  it("of what runs in a page knows nothing of Node", () => {
+    for (const file of sourceFiles(src)) {
+      const name = relative(src, file);
+      if (!pageFolders.includes(folder(name)) || filesOfNode.has(name)) continue;
+      assert.deepEqual(nodeNames(file), [], `${name}: take it from ../platform, or name the file among filesOfNode`);
+    }
+  });
+
   it("takes its randomness as an argument", () => {
     for (const file of sourceFiles(src)) {
       assert.doesNotMatch(readFileSync(file, "utf8"), /Math\.random\(/, `${file} draws from Math.random`);

@@ -134,8 +134,8 @@ export async function storeArtifact(
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
-  // The newest are the last to go, so this artifact and those it was made from stay.
-  pruneArtifacts({ maximumBytes: artifactLimit() });
+  // What was used last is the last to go: what this one was made from stays as well, where there is room at all.
+  pruneArtifacts({ maximumBytes: artifactLimit(), keep: target });
   return target;
 }
 
@@ -218,6 +218,7 @@ export function listArtifacts(): StoredArtifact[] {
  * @param options.maximumBytes the store may keep this much
  * @param options.unusedDays drop what was not made or loaded for this many days
  * @param options.now for tests; milliseconds since 1970
+ * @param options.keep the folder of an artifact that stays, however large it is
  * @param options.dryRun delete nothing
  * @returns what was deleted, or would be
  */
@@ -225,14 +226,16 @@ export function pruneArtifacts(options: {
   maximumBytes?: number;
   unusedDays?: number;
   now?: number;
+  keep?: string;
   dryRun?: boolean;
 }): StoredArtifact[] {
-  const { maximumBytes = Infinity, unusedDays = Infinity, now = Date.now(), dryRun = false } = options;
+  const { maximumBytes = Infinity, unusedDays = Infinity, now = Date.now(), keep, dryRun = false } = options;
   const day = 24 * 3600 * 1000;
   const deleted: StoredArtifact[] = [];
   let kept = 0;
   for (const artifact of listArtifacts()) {
-    if (kept + artifact.bytes <= maximumBytes && now - artifact.usedAt <= unusedDays * day) {
+    const fits = kept + artifact.bytes <= maximumBytes && now - artifact.usedAt <= unusedDays * day;
+    if (fits || artifact.folder === keep) {
       kept += artifact.bytes;
       continue;
     }

@@ -14,6 +14,7 @@ import { join } from "node:path";
 import {
   artifactFolder,
   artifactHash,
+  artifactLimit,
   canonicalJson,
   listArtifacts,
   openArtifact,
@@ -147,5 +148,44 @@ describe("artifacts", () => {
     );
     assert.deepEqual(pruneArtifacts({ now: now * 1000 }), []);
     assert.deepEqual(names(), ["a"]);
+  });
+
+  it("says what would go, and deletes nothing, when it is asked to", async () => {
+    await store("a");
+    const would = pruneArtifacts({ maximumBytes: 1, dryRun: true });
+    assert.deepEqual(
+      would.map(({ name }) => name),
+      ["a"],
+    );
+    assert.deepEqual(listArtifacts(), would);
+  });
+
+  it("keeps no more than its bound: storing another drops the longest unused, and never itself", async () => {
+    process.env.WORKBOOK_CACHE_GB = String(3500 / 1e9);
+    try {
+      assert.equal(artifactLimit(), 3500);
+      for (const [i, name] of ["a", "b", "c"].entries()) {
+        const folder = await store(name, "x".repeat(700)); // some 1,000 bytes with its manifest
+        utimesSync(join(folder, "manifest.json"), 1_000_000_000 + i, 1_000_000_000 + i);
+      }
+      const names = (): string[] => listArtifacts().map((artifact) => artifact.name);
+      assert.deepEqual(names(), ["c", "b", "a"]);
+      await store("d", "x".repeat(700));
+      assert.deepEqual(names(), ["d", "c", "b"]);
+      const folder = await store("large", "x".repeat(5000));
+      assert.deepEqual(names(), ["large"]);
+      assert.ok(existsSync(folder));
+      process.env.WORKBOOK_CACHE_GB = "much";
+      assert.throws(artifactLimit, /WORKBOOK_CACHE_GB: expected a number of gigabytes > 0, got "much"/);
+    } finally {
+      delete process.env.WORKBOOK_CACHE_GB;
+    }
+    assert.equal(artifactLimit(), 4e9);
+  });
+
+  it("finds again what was stored with a setting of Infinity", async () => {
+    const endless: ArtifactKey = { ...key("ppo"), recipe: { clip: Infinity } };
+    await storeArtifact(endless, "", () => undefined);
+    assert.ok(openArtifact("ppo", artifactHash(endless), noWords));
   });
 });

@@ -66,6 +66,14 @@ describe("codeVersion", () => {
     rmSync(clone, { recursive: true });
   });
 
+  it("is the same whatever platform the code runs on", () => {
+    mkdirSync(join(folder, "platform"));
+    write("platform/index.ts", `export * from "./node";\n`);
+    write("platform/node.ts", `export const home = "node";\n`);
+    write("src/lazy.ts", `import { home } from "../platform";\nexport const c = home;\n`);
+    assert.equal(changes("platform/node.ts", `export const home = "page";\n`), false);
+  });
+
   it("does not take an import for one that stands in a string or a comment", () => {
     const { imports } = compile(
       "// import './no'\nconst s = `import './no' ${require('./yes')}`;\nimport './also';\nexport * from './more';",
