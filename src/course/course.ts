@@ -2,21 +2,12 @@ import * as z from "zod";
 import type { Policy } from "../models/policy";
 import type { ScalarModel } from "../models/scalar-head";
 import type { TrainingRecord } from "../models/training";
-import type { Method } from "../objectives/method";
+import type { Asked, Method } from "../objectives/method";
 import { methods, type MethodName } from "../objectives/methods";
 import type { JudgedComparison, JudgedPair } from "../rewards/ai-feedback";
 import type { Reward } from "../rewards/reward";
 import { modelReward, type PreferencePair } from "../rewards/reward-model";
-import {
-  checkOptions,
-  checkValue,
-  fraction,
-  given,
-  oneOf,
-  settingsSchema,
-  type SettingsAsked,
-  wholeNumber,
-} from "../tensors/options";
+import { checkOptions, checkValue, fraction, given, oneOf, settingsSchema, wholeNumber } from "../tensors/options";
 import { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
@@ -75,7 +66,7 @@ const feedbackAsked = {
 const feedbackKinds = { pairs, reward, labels } as const;
 
 /** How a method is asked for: its settings where they differ from the course's, and what it learns from. */
-export type AlignedAsked<M extends MethodName> = Partial<SettingsAsked<(typeof methods)[M]["options"]>> &
+export type AlignedAsked<M extends MethodName> = Asked<(typeof methods)[M]> &
   z.input<(typeof feedbackAsked)[(typeof methods)[M]["feedback"]]>;
 
 /**

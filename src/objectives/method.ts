@@ -60,7 +60,11 @@ export interface Look {
   dash: "solid" | "dot" | "dash" | "longdash" | "dashdot";
 }
 
-export interface Method<S extends z.ZodObject = z.ZodObject, F extends keyof Feedback = keyof Feedback> {
+export interface Method<
+  S extends z.ZodObject = z.ZodObject,
+  F extends keyof Feedback = keyof Feedback,
+  Spent extends Partial<SettingsAsked<S>> = Partial<SettingsAsked<S>>,
+> {
   /** As code names it: its file's name in camel case. */
   name: string;
   /** As people name it. */
@@ -77,7 +81,7 @@ export interface Method<S extends z.ZodObject = z.ZodObject, F extends keyof Fee
   /** The child stream of the course's random numbers that it trains with. */
   stream: string;
   /** How it spends a course's budget, and its learning rate; `asked` are the settings that somebody sets otherwise. */
-  spend(budget: Budget, asked: Partial<SettingsAsked<S>>): Partial<SettingsAsked<S>>;
+  spend(budget: Budget, asked: Partial<SettingsAsked<S>>): Spent;
   /**
    * Its settings in the comparison of all methods where they differ from the usual; a `beta` here is the method's own, which
    * is no price of a nat of KL. Or, in a sentence, why it is not compared.
@@ -90,7 +94,18 @@ export interface Method<S extends z.ZodObject = z.ZodObject, F extends keyof Fee
   train(task: Task<F>, settings: Settings<S>, run: Run): AsyncGenerator<TrainingRecord>;
 }
 
+/** What has to be said of a method's settings, beside what it spends of a budget and what has a default; all may be said. */
+export type Asked<M> =
+  M extends Method<infer S, infer _F, infer Spent>
+    ? Omit<SettingsAsked<S>, keyof Spent> & Partial<Pick<SettingsAsked<S>, keyof Spent & keyof SettingsAsked<S>>>
+    : never;
+
 /** Binds a description's types to each other. */
-export const method = <S extends z.ZodObject, F extends keyof Feedback, N extends string>(
-  it: Method<S, F> & { name: N },
-): Method<S, F> & { name: N } => it;
+export const method = <
+  S extends z.ZodObject,
+  F extends keyof Feedback,
+  N extends string,
+  Spent extends Partial<SettingsAsked<S>>,
+>(
+  it: Method<S, F, Spent> & { name: N },
+): Method<S, F, Spent> & { name: N } => it;

@@ -20,9 +20,9 @@ interface Case<M extends MethodName> {
   /** What has to be asked. */
   asked: AlignedAsked<M>;
   /** Each makes another artifact and another training. */
-  changes: AlignedAsked<M>[];
+  changes: Partial<AlignedAsked<M>>[];
   /** The course's own, as documented. */
-  named: AlignedAsked<M>;
+  named: Partial<AlignedAsked<M>>;
   /** A metric that tells its records from those of its neighbours. */
   metric: string;
 }
@@ -171,7 +171,7 @@ describe("a model aligned by a method of the roster", () => {
     for (const pairs of [10, 20]) await models.rewardModel({ pairs }).result(); // kept by the course, as the reference is
   });
 
-  async function trained<M extends MethodName>(method: M, asked: AlignedAsked<M>) {
+  async function trained<M extends MethodName>(method: M, asked: Partial<AlignedAsked<M>>) {
     const course = new Course(1, sizes); // so that its policy can be disposed of
     const stage = course.aligned(method, { ...caseOf(method).asked, ...asked } as AlignedAsked<M>);
     const records: TrainingRecord[] = [];
@@ -206,7 +206,7 @@ describe("a model aligned by a method of the roster", () => {
 
   it("is another where its reward model is another; online DPO by the annotators asks none", () => {
     const other = new Course(1, { ...sizes, rewardPairs: 10 });
-    const same = <M extends MethodName>(method: M, asked: AlignedAsked<M>): boolean => {
+    const same = <M extends MethodName>(method: M, asked: Partial<AlignedAsked<M>>): boolean => {
       const all = { ...caseOf(method).asked, ...asked } as AlignedAsked<M>;
       return models.aligned(method, all).hash === other.aligned(method, all).hash;
     };
@@ -217,7 +217,10 @@ describe("a model aligned by a method of the roster", () => {
 
   it("refuses what its method does not know, in one sentence, before anything is trained", () => {
     assert.throws(() => models.aligned("dpo", { beta: 0.1, clip: 0.2 } as never), /dpo: no option is called "clip"/);
-    assert.throws(() => models.aligned("dpo", {}), /DPO: expected beta to be a finite number > 0, got nothing/);
+    assert.throws(
+      () => models.aligned("dpo", {} as never),
+      /DPO: expected beta to be a finite number > 0, got nothing/,
+    );
     assert.throws(
       () => models.aligned("dpo", { beta: 1, pairs: 1e6 }),
       /DPO: expected pairs .* in 1 … 25, got 1000000/,
