@@ -8,7 +8,7 @@ import type { Method } from "../objectives/method";
 import { judgeTrainingOptions } from "../rewards/judge-model";
 import { rewardModelOptions } from "../rewards/reward-model";
 import { checkOptions, type Settings, type SettingsAsked, settingsSchema } from "../tensors/options";
-import { CONSTITUTION } from "../world/constitution";
+import { CONSTITUTION, principle } from "../world/constitution";
 import type { Sizes } from "./scales";
 import type { AnswerPairsRecipe } from "./stages/answer-pairs";
 import type { JudgeRecipe } from "./stages/judge";
@@ -78,7 +78,7 @@ export const judgingRecipe = (
     principles = CONSTITUTION.map(({ id }) => id),
     pairs = sizes.rewardPairs,
   }: { principles?: readonly string[]; pairs?: number },
-): JudgingRecipe => ({ seed, principles: [...principles], pairs, validation: sizes.validation });
+): JudgingRecipe => ({ seed, principles: principles.map((id) => principle(id).id), pairs, validation: sizes.validation });
 
 /** A method's settings: as it spends the scale's budget, with what is asked otherwise. */
 export function methodSettings<S extends z.ZodObject>(

@@ -27,6 +27,12 @@ const decayRate = z
   .gte(0, { error: "a number in [0, 1)" })
   .lt(1, { error: "a number in [0, 1)" });
 
+// Its type is said, since tslab's compiler, which is not strict, finds another.
+const decayRates = z.tuple([decayRate, decayRate], { error: "two numbers in [0, 1)" }) as unknown as z.ZodType<
+  [number, number],
+  [number, number]
+>;
+
 /** How to train; every trainer of the course takes these beside its own options. */
 export const trainingOptions = z.strictObject({
   /** Number of gradient steps. */
@@ -40,7 +46,7 @@ export const trainingOptions = z.strictObject({
   /** Decoupled weight decay of matrices. Default 0. */
   weightDecay: notNegative.default(0),
   /** Decay rates of AdamW's running means of the gradient and of its square, in [0, 1). Default [0.9, 0.95]. */
-  betas: z.tuple([decayRate, decayRate], { error: "two numbers in [0, 1)" }).default([0.9, 0.95]),
+  betas: decayRates.default([0.9, 0.95]),
   /** The gradient is scaled down to this global norm where it is longer; Infinity leaves it. Default 1. */
   clipNorm: positiveOrInfinite.default(1),
   /** Step i draws from the child stream `step i`, so a resumed run continues bit for bit. */
@@ -58,7 +64,12 @@ export const trainingOptions = z.strictObject({
 export type TrainingOptions = z.input<typeof trainingOptions>;
 
 /** Of a run, and not of what it comes to. */
-const runKeys = ["rng", "checkpointFolder", "checkpointEvery", "signal"] as const satisfies (keyof TrainingOptions)[];
+const runKeys = [
+  "rng",
+  "checkpointFolder",
+  "checkpointEvery",
+  "signal",
+] as const satisfies readonly (keyof TrainingOptions)[];
 
 /** What every training step reports; trainers add their own metrics. */
 export interface TrainingRecord {

@@ -145,10 +145,9 @@ export interface BytePairData {
   merges: [number, number][];
 }
 
-const bytePairData = z.strictObject({
-  kind: z.literal("byte-pairs"),
-  merges: z.array(z.tuple([z.int(), z.int()])),
-});
+// Its type is said, since tslab's compiler, which is not strict, finds another.
+const merge = z.tuple([z.int(), z.int()]) as unknown as z.ZodType<[number, number]>;
+const bytePairData = z.strictObject({ kind: z.literal("byte-pairs"), merges: z.array(merge) });
 
 const firstByte = SPECIAL_TOKENS.length;
 const firstMerge = firstByte + 256;

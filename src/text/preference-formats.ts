@@ -50,8 +50,9 @@ const messages = format(
   }),
   ({ prompt: asked, chosen, rejected, ...rest }) => {
     const replies = chosen.length === 1 && rejected.length === 1;
-    if (asked === undefined || (typeof asked === "string" && !replies)) {
-      const split = splitMessages(chosen, rejected, asked);
+    const question = typeof asked === "string" ? asked : undefined;
+    if (asked === undefined || (question !== undefined && !replies)) {
+      const split = splitMessages(chosen, rejected, question);
       return "expected" in split ? split : { ...split, ...rest };
     }
     const prompt = typeof asked === "string" ? [{ role: "user" as const, content: asked }] : asked;
