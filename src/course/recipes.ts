@@ -78,7 +78,12 @@ export const judgingRecipe = (
     principles = CONSTITUTION.map(({ id }) => id),
     pairs = sizes.rewardPairs,
   }: { principles?: readonly string[]; pairs?: number },
-): JudgingRecipe => ({ seed, principles: principles.map((id) => principle(id).id), pairs, validation: sizes.validation });
+): JudgingRecipe => ({
+  seed,
+  principles: principles.map((id) => principle(id).id),
+  pairs,
+  validation: sizes.validation,
+});
 
 /** A method's settings: as it spends the scale's budget, with what is asked otherwise. */
 export function methodSettings<S extends z.ZodObject>(
