@@ -191,7 +191,9 @@ export class Life {
           );
         if (this.inReport) return;
       }
-      if (text !== "") this.events.stray(name, text);
+      // Said by a process that ends before an interrupt's inspector has let go of it: ours, and nobody is to do anything.
+      const shown = name === "stderr" ? text.replace("Waiting for the debugger to disconnect...\n", "") : text;
+      if (shown !== "") this.events.stray(name, shown);
     });
   }
 

@@ -262,9 +262,10 @@ describe("kernel/child: interrupt", () => {
       import { stage } from ${JSON.stringify(module)};
       import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
       let steps = 1e9;
-      const train = () => stage<{ step: number }, number>({
-        name: "interrupted", options: {}, code: ${JSON.stringify(`${module}.ts`)},
-        async *run({ workFolder, signal }) {
+      const anything = { safeParse: (data: unknown) => ({ data }) } as never; // packages are not to be found from here
+      const train = () => stage<object, {}, { step: number }, number>({
+        name: "interrupted", recipe: anything, what: () => "steps", code: [${JSON.stringify(`${module}.ts`)}],
+        async *run(_recipe, _inputs, { workFolder, signal }) {
           const file = workFolder + "/state";
           let step = existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
           for (; step < steps; step++) {
@@ -276,7 +277,7 @@ describe("kernel/child: interrupt", () => {
         },
         save: (result, to) => writeFileSync(to + "/result", String(result)),
         load: (from) => Number(readFileSync(from + "/result", "utf8")),
-      });`);
+      }, {}, {});`);
     const cell = await startOn(`console.log("on"); for await (const { step } of train()) console.log(step);`);
     await session.until(() => session.text(cell.id).includes("3\n"), "the third step");
     const { outcome } = await session.interrupt(cell);
