@@ -1,7 +1,7 @@
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "**/*.as.ts"] },
+  { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "dist/", "**/*.as.ts"] },
   ...tseslint.configs.recommended,
   {
     rules: {

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { orMissing } from "../platform/missing";
 import { nbformatSchema } from "./nbformat-schema";
 import { writeWhole } from "../plots/write-whole";
 
@@ -125,8 +126,10 @@ let compiledSchema: import("ajv").ValidateFunction | undefined;
 
 /** Compiling takes longer than many a notebook takes to check, so it is done once, when first needed. */
 function compileSchema(): import("ajv").ValidateFunction {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
-  const { default: Ajv } = require("ajv") as typeof import("ajv");
+  const { default: Ajv } = orMissing("ajv", "checking a notebook", () => {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
+    return require("ajv") as typeof import("ajv");
+  });
   return new Ajv({ allErrors: true, strict: false }).compile(nbformatSchema);
 }
 

@@ -11,6 +11,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { orMissing } from "../platform/missing";
 
 /** The family that static pictures are set in. */
 export const pictureFamily = "KaTeX_SansSerif";
@@ -36,7 +37,9 @@ const loaded = new Map<Face, Advances>();
 
 /** The font files, for the renderer. */
 export function fontFiles(): string[] {
-  const folder = join(dirname(createRequire(__filename).resolve("katex/package.json")), "dist", "fonts");
+  const { resolve } = createRequire(__filename);
+  const katex = orMissing("katex", "a picture of a figure (its fonts)", () => resolve("katex/package.json"));
+  const folder = join(dirname(katex), "dist", "fonts");
   return faces.map((face) => join(folder, `KaTeX_${face}.ttf`));
 }
 
