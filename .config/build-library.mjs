@@ -22,8 +22,8 @@ const layers = {
   "./kernel": "kernel/index.ts",
   "./notebooks": "notebooks/index.ts",
 };
-/** Programs that are started, which no import reaches. */
-const programs = ["kernel/main.ts", "kernel/child/main.ts"];
+/** What no import reaches: programs that are started, and what stands for Node's files in a page. */
+const others = ["kernel/main.ts", "kernel/child/main.ts", "platform/page.ts", "plots/page-picture.ts"];
 /** What is read or started as it is. */
 const assets = [
   ..."relaxed.wasm simd.wasm wide.wasm thread.cjs".split(" ").map((name) => `tensors/kernels/${name}`),
@@ -107,7 +107,7 @@ host.fileExists = (file) => generated.has(resolve(file)) || fileExists(file);
 host.readFile = (file) => generated.get(resolve(file)) ?? readFile(file);
 
 const program = ts.createProgram(
-  [...Object.values(layers), ...programs].map((file) => join(src, file)),
+  [...Object.values(layers), ...others].map((file) => join(src, file)),
   options,
   host,
 );
@@ -115,34 +115,57 @@ const reached = program
   .getSourceFiles()
   .filter((file) => !file.isDeclarationFile && !program.isSourceFileFromExternalLibrary(file));
 
-/** A relative import with the ending that it has in the package. */
-function withEnding(specifier, from) {
+/** In a page another file takes the place of each of these, by a name that bundlers look up (package.json's `imports`). */
+const { browser } = JSON.parse(readFileSync(join(src, "package.json"), "utf8"));
+const ofPages = Object.entries(browser).map(([file, inPages]) => ({
+  name: `#${file.replace(/^\.\/|\.ts$/g, "")}`,
+  file: join(src, file),
+  imports: { browser: built(inPages), default: built(file) },
+}));
+
+/** A file of the package, as its package.json names it, by its source. */
+function built(file) {
+  return `./lib/${file.replace(/^\.\//, "").replace(/\.ts$/, "")}.js`;
+}
+
+/** A relative import as it stands in the package; `code`: in what runs, not in a declaration. */
+function inPackage(specifier, from, code) {
+  const replaced = ofPages.find(({ file }) => file === `${resolve(dirname(from), specifier)}.ts`);
+  if (replaced && code) return replaced.name;
   if (!specifier.startsWith(".") || /\.[cm]?js(on)?$/.test(specifier)) return specifier;
   const file = resolve(dirname(from), specifier);
   if (ts.sys.fileExists(`${file}.ts`) || generated.has(`${file}.ts`)) return `${specifier}.js`;
   return `${specifier}/index.js`;
 }
 
-/** Rewrites specifiers of imports, exports and import types. */
-const endings = (context) => (node) => {
-  if (!ts.isSourceFile(node)) return node;
+/** Rewrites the specifiers of imports, exports and import types. */
+const specifiers = (code) => (context) => (file) => {
   const { factory } = context;
-  const visit = (one) => {
-    if (ts.isStringLiteral(one) && isSpecifier(one)) {
-      const changed = withEnding(one.text, ts.getOriginalNode(node).fileName);
-      return changed === one.text ? one : factory.createStringLiteral(changed);
+  const changed = ({ text }) => factory.createStringLiteral(inPackage(text, ts.getOriginalNode(file).fileName, code));
+  const visit = (node) => {
+    const { moduleSpecifier } = node;
+    if (ts.isImportDeclaration(node)) {
+      const { modifiers, importClause, attributes } = node;
+      return factory.updateImportDeclaration(node, modifiers, importClause, changed(moduleSpecifier), attributes);
     }
-    return ts.visitEachChild(one, visit, context);
+    if (ts.isExportDeclaration(node) && moduleSpecifier) {
+      const { modifiers, isTypeOnly, exportClause, attributes } = node;
+      const specifier = changed(moduleSpecifier);
+      return factory.updateExportDeclaration(node, modifiers, isTypeOnly, exportClause, specifier, attributes);
+    }
+    if (ts.isImportTypeNode(node)) {
+      const { argument, attributes, qualifier, typeArguments, isTypeOf } = node;
+      const specifier = factory.createLiteralTypeNode(changed(argument.literal));
+      const types = ts.visitNodes(typeArguments, visit);
+      return factory.updateImportTypeNode(node, specifier, attributes, qualifier, types, isTypeOf);
+    }
+    const loads = ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword;
+    if (loads && ts.isStringLiteral(node.arguments[0])) {
+      return factory.updateCallExpression(node, node.expression, node.typeArguments, [changed(node.arguments[0])]);
+    }
+    return ts.visitEachChild(node, visit, context);
   };
-  return ts.visitNode(node, visit);
-  function isSpecifier(literal) {
-    const parent = literal.parent ?? ts.getOriginalNode(literal).parent;
-    if (!parent) return false;
-    if (ts.isImportDeclaration(parent) || ts.isExportDeclaration(parent)) return parent.moduleSpecifier === literal;
-    if (ts.isLiteralTypeNode(parent)) return ts.isImportTypeNode(parent.parent);
-    if (ts.isCallExpression(parent)) return parent.expression.kind === ts.SyntaxKind.ImportKeyword;
-    return false;
-  }
+  return ts.isSourceFile(file) ? ts.visitNode(file, visit) : file;
 };
 
 /** What stands for Node's names in an ES module. */
@@ -157,7 +180,7 @@ function namesOfNode(file) {
   const found = new Set();
   const visit = (node) => {
     if (ts.isTypeNode(node)) return;
-    if (ts.isIdentifier(node) && node.text in ofNode && node.parent.name !== node) found.add(node.text);
+    if (ts.isIdentifier(node) && Object.hasOwn(ofNode, node.text) && node.parent.name !== node) found.add(node.text);
     ts.forEachChild(node, visit);
   };
   visit(file);
@@ -166,8 +189,8 @@ function namesOfNode(file) {
 
 rmSync(out, { recursive: true, force: true });
 const { diagnostics } = program.emit(undefined, write, undefined, false, {
-  before: [endings],
-  afterDeclarations: [endings],
+  before: [specifiers(true)],
+  afterDeclarations: [specifiers(false)],
 });
 const faults = [...ts.getPreEmitDiagnostics(program), ...diagnostics];
 if (faults.length > 0) {
@@ -219,8 +242,6 @@ pinned["plotly.js-dist-min"] = pinned["plotly.js"].replace("npm:plotly.js-dist-m
 const caret = (name) => `^${pinned[name]}`;
 // A user's own version of what is optional is not refused; of tslab, private parts are used.
 const orLater = (name) => (name === "tslab" ? pinned[name] : `>=${pinned[name]}`);
-const { browser } = JSON.parse(readFileSync(join(src, "package.json"), "utf8"));
-const built = (file) => `./lib/${file.replace(/^\.\//, "").replace(/\.ts$/, "")}.js`;
 const entry = (file) => ({ types: built(file).replace(/\.js$/, ".d.ts"), default: built(file) });
 writeFileSync(
   join(out, "package.json"),
@@ -238,7 +259,7 @@ writeFileSync(
         ...Object.fromEntries(Object.entries(layers).map(([name, file]) => [name, entry(file)])),
         "./package.json": "./package.json",
       },
-      browser: Object.fromEntries(Object.entries(browser).map((pair) => pair.map(built))),
+      imports: Object.fromEntries(ofPages.map(({ name, imports }) => [name, imports])),
       files: ["lib", "datasets", "CHANGELOG.md"],
       engines: manifest.engines,
       dependencies: Object.fromEntries(needed.map((name) => [name, caret(name)])),
