@@ -48,7 +48,10 @@
  * | Reward models are not perfect: over-optimisation         | fitOverOptimisation                | evaluation/over-optimisation.ts                   | 12-comparison            |
  * | Reward models are not perfect: many of them              | ensembleReward                     | rewards/ensemble.ts                               | 12-comparison            |
  *
- * What follows are the exports, in the same order: first what every notebook needs, then the lecture.
+ * What follows are the exports, in the same order: first what every notebook needs, then the lecture, and last what a method
+ * or a trainer of one's own needs.
+ *
+ * @module
  */
 
 // The notebook: backend, randomness, pictures, predictions, exercises, results

@@ -1,4 +1,8 @@
-/** The Jupyter kernel, for programs: run one and talk to it, tell Jupyter of it. */
+/**
+ * The Jupyter kernel, for programs: run one and talk to it, tell Jupyter of it.
+ *
+ * @module
+ */
 export { Kernel, KernelDied, type ExecuteReply, type KernelExit, type KernelKind, type KernelOptions } from "./client";
 export {
   findKernelspecs,

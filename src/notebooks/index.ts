@@ -1,4 +1,8 @@
-/** Notebooks as files: read and write them, keep text twins, set parameters, run them and sweep over settings. */
+/**
+ * Notebooks as files: read and write them, keep text twins, set parameters, run them and sweep over settings.
+ *
+ * @module
+ */
 export {
   codeCell,
   formatNotebook,
