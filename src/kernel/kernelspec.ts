@@ -238,8 +238,9 @@ function faultOf(spec: Kernelspec, root: string | undefined): string | undefined
   const [node, entry] = spec.argv;
   if (!existsSync(entry)) return `it starts ${entry}, which is not there: was the clone moved or deleted?`;
   if (!existsSync(node)) return `it starts with ${node}, which is not there: was Node updated or removed?`;
-  // An installed package has no sources that need tsx.
-  if (root !== undefined && existsSync(path.join(root, "src")) && !existsSync(path.join(root, "node_modules", "tsx")))
+  // An installed package stands among its packages, and has no sources that need tsx.
+  const packaged = root !== undefined && entry === path.join(root, "lib/kernel/main.cjs");
+  if (root !== undefined && !packaged && !existsSync(path.join(root, "node_modules", "tsx")))
     return `the packages of ${root} are not installed: run npm ci there`;
   return undefined;
 }

@@ -73,6 +73,7 @@ const keptDocumentMetadata = ["authors", "title", "workbook"];
 export const keptCellMetadata = ["tags", "name", "title", "jupyter"];
 const cellId = /^[a-zA-Z0-9_-]{1,64}$/;
 
+/** Whether a cell has a tag in its metadata, such as "parameters". */
 export function hasTag(cell: Cell, tag: string): boolean {
   return cell.metadata.tags?.includes(tag) ?? false;
 }

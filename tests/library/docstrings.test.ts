@@ -4,9 +4,6 @@ import { dirname, join, resolve } from "node:path";
 import ts from "typescript";
 import { repositoryRoot } from "../../src/course/paths";
 
-/** What the map exported without a docstring when this list was made. It may only shrink. */
-const withoutDocstring: string[] = [];
-
 const sources = new Map<string, ts.SourceFile>();
 function sourceOf(file: string): ts.SourceFile {
   const known = sources.get(file);
@@ -52,26 +49,19 @@ function summaryOf(node: ts.Node): string {
   return comments.map(({ comment }) => ts.getTextOfJSDocComment(comment) ?? "").join(" ");
 }
 
+/** Whether it is called: a function, or a class. What types and options mean, their members say. */
+function isCalled(node: ts.Node): boolean {
+  if (!ts.isVariableStatement(node)) return ts.isFunctionDeclaration(node) || ts.isClassDeclaration(node);
+  return node.declarationList.declarations.some(({ initializer }) => initializer && ts.isArrowFunction(initializer));
+}
+
 describe("docstrings", () => {
   for (const entry of ["index.ts", "kernel/index.ts", "notebooks/index.ts"]) {
-    it(`say what each export of ${entry} is`, () => {
-      const found = exportsOf(join(repositoryRoot, "src", entry));
-      assert.ok(found.size > 5);
-      const without = [...found].filter(([, node]) => summaryOf(node).trim() === "").map(([name]) => name);
-      assert.deepEqual(
-        without.filter((name) => !withoutDocstring.includes(name)),
-        [],
-      );
+    it(`say what each function and class is that ${entry} exports`, () => {
+      const called = [...exportsOf(join(repositoryRoot, "src", entry))].filter(([, node]) => isCalled(node));
+      assert.ok(called.length >= 5);
+      const without = called.filter(([, node]) => summaryOf(node).trim() === "").map(([name]) => name);
+      assert.deepEqual(without, []);
     });
   }
-
-  it("are missing nowhere else than the list says", () => {
-    const all = new Map(
-      ["index.ts", "kernel/index.ts", "notebooks/index.ts"].flatMap((entry) => [
-        ...exportsOf(join(repositoryRoot, "src", entry)),
-      ]),
-    );
-    const written = withoutDocstring.filter((name) => !all.has(name) || summaryOf(all.get(name)!).trim() !== "");
-    assert.deepEqual(written, [], "take these off the list");
-  });
 });
