@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 const repositoryRoot = path.resolve(import.meta.dirname, "..");
 
 export default tseslint.config(
-  { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "**/*.as.ts"] },
+  { ignores: ["**/node_modules/", "**/.cache/", "coverage/", "book/", "dist/", "**/*.as.ts"] },
   ...tseslint.configs.recommended,
   {
     rules: {

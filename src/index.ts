@@ -48,7 +48,10 @@
  * | Reward models are not perfect: over-optimisation         | fitOverOptimisation                | evaluation/over-optimisation.ts                   | 12-comparison            |
  * | Reward models are not perfect: many of them              | ensembleReward                     | rewards/ensemble.ts                               | 12-comparison            |
  *
- * What follows are the exports, in the same order: first what every notebook needs, then the lecture.
+ * What follows are the exports, in the same order: first what every notebook needs, then the lecture, and last what a method
+ * or a trainer of one's own needs.
+ *
+ * @module
  */
 
 // The notebook: backend, randomness, pictures, predictions, exercises, results
@@ -218,3 +221,93 @@ export { atMatchedKl } from "./evaluation/matched-kl";
 export type { PathPoint } from "./course/path-point";
 export { comparedMethods, comparedPaths, farPaths, matchedKl, type CoursePath } from "./course/comparison";
 export { readMeasuredPaths, rowsOfPath, type PathRow } from "./course/measured-paths";
+
+// To write a method or a trainer of one's own: options, tensors, text
+export {
+  checkOptions,
+  checkValue,
+  fraction,
+  given,
+  givenFunction,
+  givenList,
+  notNegative,
+  oneOf,
+  positive,
+  positiveOrInfinite,
+  settingsOf,
+  wholeNumber,
+  yesOrNo,
+} from "./tensors/options";
+export { AdamW, globalNorm, learningRateAt, type AdamWOptions, type Parameters } from "./tensors/adamw";
+export { checkShape } from "./tensors/shape";
+export { stopGradient } from "./tensors/stop-gradient";
+export { layerNorm } from "./tensors/layer-norm";
+export { gelu } from "./tensors/gelu";
+export { readSafetensors, writeSafetensors, type StoredTensor } from "./tensors/safetensors";
+export { SPECIAL_TOKENS } from "./text/vocabulary";
+export { tokenizerFromJSON } from "./text/tokenizer";
+export type { PreferenceFormatName, PreferenceProblem, ReadPreferences } from "./text/preferences";
+
+// … models and what they learn from
+export { trainingOptions, TrainingInterrupted } from "./models/training";
+export { checkExample, impossible, scoringTensors, type ResponseLogProbs } from "./models/policy";
+export { rewardModelOptions } from "./rewards/reward-model";
+export { verdictsOf, type Candidates, type Verdict } from "./rewards/labeller";
+export {
+  accuracyOf,
+  averageLogProbs,
+  betaOption,
+  comparedOnPairs,
+  implicitRewards,
+  pairTrainingOptions,
+  spendOnPairs,
+  trainOnPairs,
+  type PairLengths,
+  type PairLogProbs,
+  type PairMethod,
+} from "./objectives/preference-pairs";
+export {
+  checkGroups,
+  checkReference,
+  drawRollout,
+  drawingOptions,
+  drawnLogProbs,
+  logRatios,
+  measureSamples,
+  policiesOptions,
+  rewardTrainingOptions,
+  rolloutOptions,
+  type Rollout,
+  type RolloutOptions,
+} from "./objectives/rollouts";
+export {
+  drawLabelledPairs,
+  labelledPairsLoss,
+  labelledTrainingOptions,
+  lossOnPairs,
+  type LabelledPairs,
+} from "./objectives/labelled-pairs";
+export { trainOnTarget, type TargetMethod, type TargetRollout } from "./objectives/target-rollouts";
+export { importanceRatio, klReferenceToPolicyPerToken, type KlEstimator } from "./objectives/kl";
+export {
+  fixedOfPairs,
+  gradientCase,
+  randomLogProbs,
+  randomMovedLogProbs,
+  randomPairs,
+  randomTokenLogProbs,
+  randomVector,
+  responseMask,
+  type GradientCase,
+} from "./objectives/gradient-cases";
+export { branches, type Branch, type Budget } from "./objectives/method";
+
+// … and the truth that it is held to, pictures of it, and the models that are kept
+export {
+  finiteDifferenceGradient,
+  klPolicyToReferenceGradient,
+  klReferenceToPolicyGradient,
+} from "./evaluation/exact/gradients";
+export { paddedResponses, stateVisitation, type SequenceSpaceOptions } from "./evaluation/exact/sequences";
+export { staticPicture, type PictureOptions, type StaticPicture } from "./plots/static-picture";
+export { artifactRoot, listArtifacts, pruneArtifacts, type StoredArtifact } from "./course/artifacts";

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
+import { apiFolder, apiPages } from "./api";
 import { renderChapter } from "./chapter";
 import { loadHighlighter, numberedLines } from "./highlight";
 import { IdRegister } from "./html";
@@ -18,6 +19,8 @@ export interface BookOptions {
   out?: string;
   /** The repository that relative links and pictures are looked up in; default: the one this file is part of. */
   root?: string;
+  /** Adds the documentation of the library's API, which takes some ten seconds. Default false. */
+  api?: boolean;
 }
 
 /** What `buildBook` made. */
@@ -69,7 +72,7 @@ export async function buildBook(options: BookOptions = {}): Promise<Book> {
   });
 
   chapters.forEach((chapter, index) => files.set(chapter.file, chapterPage(chapters, index)));
-  files.set("index.html", indexPage(chapters));
+  files.set("index.html", indexPage(chapters, options.api ? `${apiFolder}/index.html` : undefined));
   for (const [inside, file] of [...places.sources].sort(byName)) {
     const { text, up } = places.source(inside);
     const lines = numberedLines(highlight(text, inside.slice(inside.lastIndexOf(".") + 1)));
@@ -88,6 +91,11 @@ export async function buildBook(options: BookOptions = {}): Promise<Book> {
     files,
     chapters.some(({ figures }) => figures > 0),
   );
+  if (options.api) {
+    const api = await apiPages(root);
+    for (const [file, content] of api.files) files.set(file, content);
+    warnings.push(...api.warnings);
+  }
   writeBook(out, files);
   return { index: join(out, "index.html"), pages: chapters.map(({ file }) => join(out, file)), warnings };
 }

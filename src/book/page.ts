@@ -86,8 +86,12 @@ export function chapterPage(chapters: readonly Chapter[], index: number): string
   return pageHtml({ title, up: "", main, aside: contents(chapters, index), kind: "chapter" });
 }
 
-/** The first page: every chapter with what it shows, how long it takes, and how much there is to do. */
-export function indexPage(chapters: readonly Chapter[]): string {
+/**
+ * The first page: every chapter with what it shows, how long it takes, and how much there is to do.
+ *
+ * @param api the address of the API's documentation, where the book has it
+ */
+export function indexPage(chapters: readonly Chapter[], api?: string): string {
   const entries = chapters.map((chapter) => {
     const summary = chapter.summary === undefined ? "" : `<p>${chapter.summary}</p>`;
     const facts = [
@@ -104,7 +108,7 @@ export function indexPage(chapters: readonly Chapter[]): string {
 <p class="lead">How language models are aligned, shown by training: the executed notebooks of the course, with their figures, formulas and exercises. Figures are interactive: hover, zoom, move their sliders.</p>
 <ol class="chapters">
 ${entries.join("\n")}
-</ol>`;
+</ol>${api === undefined ? "" : `\n<p><a href="${api}">The library's API</a>: what the course is built of, layer by layer.</p>`}`;
   return pageHtml({ title: bookTitle, up: "", main, aside: "", kind: "index" });
 }
 

@@ -16,11 +16,12 @@ export function register(program: Command): void {
     .description("build the static HTML book of the executed notebooks")
     .argument("[notebooks...]", "executed notebooks: numbers, names or paths (default: all in notebooks/)")
     .option("--out <dir>", "folder to write", "book")
+    .option("--api", "add the library's documentation, made of its docstrings (some ten seconds)")
     .option("--strict", "end non-zero when there are warnings")
     .option("--json", "print {index, pages, warnings} as JSON")
-    .action(async (notebooks: string[], options: { out: string; strict?: boolean; json?: boolean }) => {
+    .action(async (notebooks: string[], options: { out: string; api?: boolean; strict?: boolean; json?: boolean }) => {
       const named = notebooks.length > 0 ? notebooks.map(notebookPath) : undefined;
-      const book = await buildBook({ notebooks: named, out: options.out });
+      const book = await buildBook({ notebooks: named, out: options.out, api: options.api });
       if (options.json) console.log(JSON.stringify(book, null, 2));
       else {
         for (const warning of book.warnings) console.error(`warning: ${warning}`);

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join, resolve } from "node:path";
-import { repositoryRoot } from "./paths";
+import { defaultRoot } from "./paths";
 
 /** Everything a stored result depends on. Two results with the same key are the same result. */
 export interface ArtifactKey {
@@ -46,9 +46,12 @@ export interface StoredArtifact {
   usedAt: number;
 }
 
-/** Where artifacts are kept: the environment variable WORKBOOK_CACHE, or .cache/artifacts in the repository. */
+/**
+ * Where artifacts are kept: the environment variable WORKBOOK_CACHE, or .cache/artifacts in the repository, and for the
+ * installed package in the current folder.
+ */
 export function artifactRoot(): string {
-  return resolve(process.env.WORKBOOK_CACHE ?? join(repositoryRoot, ".cache/artifacts"));
+  return resolve(process.env.WORKBOOK_CACHE ?? join(defaultRoot(), ".cache/artifacts"));
 }
 
 const defaultLimit = 4e9;

@@ -10,8 +10,18 @@ interface CompiledFile {
   imports: string[];
 }
 
-/** Where the sources are that versions are taken of: `src`, or the built library. */
+/** Where the sources are that versions are taken of: `src`; for the installed package, where they would be. */
 export const sourceRoot = resolve(__dirname, "..");
+
+/** The installed package has no sources, and brings what each would contribute, by path from `sourceRoot`. */
+let shipped: Record<string, CompiledFile> | undefined;
+function shippedFiles(): Record<string, CompiledFile> {
+  const file = join(sourceRoot, "code.json");
+  shipped ??= existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record<string, CompiledFile>) : {};
+  return shipped;
+}
+const shippedFile = (file: string): CompiledFile | undefined =>
+  shippedFiles()[relative(sourceRoot, file).replaceAll("\\", "/")];
 
 /**
  * The version of a piece of code: a sha256 over its modules, every file they reach by relative imports, and the
@@ -59,7 +69,9 @@ function resolveImport(from: string, name: string): string {
   const base = resolve(dirname(from), name);
   const candidates = [base, ...[".ts", ".js", ".cjs", ".mjs", ".json"].map((end) => base + end)];
   candidates.push(base.replace(/\.js$/, ".ts"), join(base, "index.ts"), join(base, "index.js"));
-  const found = candidates.find((candidate) => existsSync(candidate) && statSync(candidate).isFile());
+  const isFile = (file: string) => shippedFile(file) !== undefined || (existsSync(file) && statSync(file).isFile());
+  // A built module stands beside where its source would be, and is not what counts.
+  const found = candidates.find(isFile);
   if (found === undefined) {
     throw new Error(`codeVersion: ${from} imports "${name}", and there is no such file`);
   }
@@ -80,6 +92,8 @@ const inMemory = new Map<string, CompiledFile>();
 
 /** Compiling costs a second of TypeScript's start-up, so what it yields is kept beside the artifacts by content. */
 function compiled(file: string): CompiledFile {
+  const ready = shippedFile(file);
+  if (ready !== undefined) return ready;
   const text = readFileSync(file, "utf8");
   if (!/\.[cm]?[jt]s$/.test(file)) return { hash: sha256(text), imports: [] };
   const key = sha256(`${file.endsWith("ts") ? "ts" : "js"} 1 ${text}`);

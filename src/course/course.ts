@@ -77,6 +77,7 @@ export function course({ seed, scale }: { seed: number; scale: Scale }): Course 
   return new Course(seed, scales[scale]);
 }
 
+/** The stages of one course, at one scale and from one seed. Each is made when it is asked for, and what it needs with it. */
 export class Course {
   readonly vocabulary: Vocabulary = adviceVocabulary();
   readonly rng: Random;

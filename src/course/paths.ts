@@ -1,7 +1,16 @@
+import { existsSync } from "node:fs";
 import path from "node:path";
 
-/** The repository's root folder: two levels above this file. */
+/** The root folder of what runs, two levels above this file: the repository, or the installed package. */
 export const repositoryRoot = path.resolve(__dirname, "../..");
+
+/**
+ * The folder whose notebooks, exercises and cache are meant where none is named: the repository; for the installed package,
+ * which has none of these and is replaced at an update, the current folder.
+ */
+export function defaultRoot(): string {
+  return existsSync(path.join(repositoryRoot, "src/index.ts")) ? repositoryRoot : process.cwd();
+}
 
 /** The folders that the workbook's commands read and write. Tests give their own root. */
 export interface Workspace {
@@ -17,7 +26,7 @@ export interface Workspace {
 }
 
 /** The folders under `root`. */
-export function workspaceAt(root: string = repositoryRoot): Workspace {
+export function workspaceAt(root: string = defaultRoot()): Workspace {
   return {
     root,
     notebooks: path.join(root, "notebooks"),

@@ -1,6 +1,6 @@
 import { displayBundle } from "../plots/show";
 import { escapeHtml } from "../plots/escape-html";
-import { loadExercise, type CheckContext } from "./exercise";
+import { loadExercise, type AnyExercise, type CheckContext } from "./exercise";
 import { asHtml, asText } from "./report";
 import { runChecks } from "./run-checks";
 
@@ -9,17 +9,17 @@ import { runChecks } from "./run-checks";
  *
  * It never throws for what the function does, so that the notebook goes on; an exercise that is still a stub says so.
  *
- * @param id the exercise ("01-perplexity")
+ * @param which the exercise's id ("01-perplexity"), or an exercise of your own
  * @param yours the function from the notebook
  * @param context the notebook's parameters, on which the checks' truths depend; a notebook without a `beta` has none to
  *   give, and 0.1 stands in. `timeout` in milliseconds a check
  */
 export async function check(
-  id: string,
+  which: string | AnyExercise,
   yours: (...args: never[]) => unknown,
   context: Omit<CheckContext, "beta"> & { beta?: number; timeout?: number },
 ): Promise<void> {
-  const exercise = loadExercise(id);
+  const exercise = typeof which === "string" ? loadExercise(which) : which;
   const [result] = await runChecks([{ exercise, yours }], { ...context, beta: context.beta ?? 0.1 });
   displayBundle({ "text/html": asHtml(result), "text/plain": asText(result) });
 }

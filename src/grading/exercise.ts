@@ -73,12 +73,20 @@ export function unfilled(id: string): never {
   throw new UnfilledExercise(id);
 }
 
-const exerciseFolder = workspaceAt().exercises;
-
-/** The ids of all exercises, or of those whose notebook starts with `notebook` ("01", "01-stages"). */
+/**
+ * The ids of all exercises, or of those whose notebook starts with `notebook` ("01", "01-stages").
+ *
+ * @throws where there is no folder of exercises, as beside the installed package
+ */
 export function exerciseIds(notebook = ""): string[] {
+  const folder = workspaceAt().exercises;
+  if (!existsSync(folder)) {
+    throw new Error(
+      `there is no folder ${folder}: the exercises are in the workbook's repository; start from its root, or give \`check\` an exercise of your own in place of an id`,
+    );
+  }
   const number = /^\d\d/.exec(notebook)?.[0] ?? notebook;
-  return readdirSync(exerciseFolder)
+  return readdirSync(folder)
     .filter((file) => file.endsWith(".ts") && file.startsWith(number))
     .map((file) => file.slice(0, -".ts".length))
     .sort();
@@ -90,7 +98,7 @@ export function exerciseIds(notebook = ""): string[] {
  * @throws listing the known ids when there is no such exercise
  */
 export function loadExercise(id: string): AnyExercise {
-  const file = join(exerciseFolder, `${id}.ts`);
+  const file = join(workspaceAt().exercises, `${id}.ts`);
   if (!/^[\w-]+$/.test(id) || !existsSync(file)) {
     throw new Error(`there is no exercise "${id}"; the exercises are ${exerciseIds().join(", ")}`);
   }

@@ -1,4 +1,5 @@
 import type Mocha from "mocha";
+import { whereMissing } from "../platform/missing";
 import { guard, type GuardedCalls } from "./guard";
 import type { AnyExercise, CheckContext } from "./exercise";
 
@@ -48,7 +49,7 @@ export type Submission = { exercise: AnyExercise } & ({ yours: (...args: never[]
  * tensors it leaves behind are freed after each check. Mocha's globals are put back as they were.
  */
 export async function runChecks(submissions: Submission[], options: CheckOptions): Promise<ExerciseResult[]> {
-  const { default: MochaClass } = await import("mocha");
+  const { default: MochaClass } = await import("mocha").catch(whereMissing("mocha", "checking an exercise"));
   const { timeout = 20_000, reporter } = options;
   const mocha = new MochaClass({
     ui: "bdd",

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
+import { whereMissing } from "../platform/missing";
 import { freeConnection } from "./connection";
 import { kernelEntry, tslabEntry } from "./kernelspec";
 import { type Channel, type ConnectionInfo, decodeMessage, encodeMessage, type KernelMessage } from "./wire";
@@ -129,7 +130,7 @@ export class Kernel {
     const { kernel: kind = "workbook", cwd, env = process.env, startTimeout = 60, signal } = options;
     if (!existsSync(cwd)) throw new Error(`Kernel.start: the working folder ${cwd} does not exist`);
     signal?.throwIfAborted();
-    const { Dealer, Subscriber } = await import("zeromq");
+    const { Dealer, Subscriber } = await import("zeromq").catch(whereMissing("zeromq", "the kernel"));
     const connection = await freeConnection(kind);
     const folder = mkdtempSync(path.join(tmpdir(), "workbook-kernel-"));
     const file = path.join(folder, "connection.json");

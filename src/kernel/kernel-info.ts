@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
+import { orMissing } from "../platform/missing";
 import { protocolVersion } from "./wire";
 
 /** Name and version of this project, as its package.json has them. */
@@ -20,7 +21,7 @@ function versionIn(packageFile: string): string {
  */
 export function describeKernel(): Record<string, unknown> {
   const here = createRequire(__filename);
-  const tslab = here.resolve("tslab/package.json");
+  const tslab = orMissing("tslab", "the kernel", () => here.resolve("tslab/package.json"));
   const tslabVersion = versionIn(tslab);
   // The compiler that tslab brings, which says of itself what its package does.
   const languageVersion = versionIn(createRequire(tslab).resolve("@tslab/typescript-for-tslab/package.json"));

@@ -10,6 +10,7 @@ import {
 } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
+import { orMissing } from "../platform/missing";
 
 /** The name under which Jupyter finds our kernel, unless another is asked for. */
 export const kernelName = "alignment-workbook";
@@ -46,7 +47,10 @@ const thisSystem = (): System => ({ platform: process.platform, env: process.env
 export const kernelEntry = path.join(__dirname, "main.cjs");
 
 /** Stock tslab's own program. */
-export const tslabEntry = (): string => path.join(path.dirname(require.resolve("tslab/package.json")), "bin", "tslab");
+export function tslabEntry(): string {
+  const tslab = orMissing("tslab", "its kernel", () => require.resolve("tslab/package.json"));
+  return path.join(path.dirname(tslab), "bin", "tslab");
+}
 
 /**
  * Jupyter's data folder of the current user: `JUPYTER_DATA_DIR`, or else what the platform has for it.
@@ -234,7 +238,9 @@ function faultOf(spec: Kernelspec, root: string | undefined): string | undefined
   const [node, entry] = spec.argv;
   if (!existsSync(entry)) return `it starts ${entry}, which is not there: was the clone moved or deleted?`;
   if (!existsSync(node)) return `it starts with ${node}, which is not there: was Node updated or removed?`;
-  if (root !== undefined && !existsSync(path.join(root, "node_modules", "tsx")))
+  // An installed package stands among its packages, and has no sources that need tsx.
+  const packaged = root !== undefined && entry === path.join(root, "lib/kernel/main.cjs");
+  if (root !== undefined && !packaged && !existsSync(path.join(root, "node_modules", "tsx")))
     return `the packages of ${root} are not installed: run npm ci there`;
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Publisher, Router } from "zeromq";
+import { whereMissing } from "../platform/missing";
 import {
   type Channel,
   type ConnectionInfo,
@@ -56,7 +57,7 @@ export class Sockets {
    * @throws Error that names the socket, its address and the remedy when an address cannot be had.
    */
   static async bind(connection: ConnectionInfo, listener: SocketListener): Promise<Sockets> {
-    const { Publisher, Router } = await import("zeromq");
+    const { Publisher, Router } = await import("zeromq").catch(whereMissing("zeromq", "the kernel"));
     // On the way out a socket may take this long to hand over what was sent last, such as the reply to a shutdown.
     const options = { linger: 1000, sendHighWaterMark: 0 };
     const router = () => new Router({ ...options, receiveHighWaterMark: 0 });

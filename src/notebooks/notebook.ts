@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import { orMissing } from "../platform/missing";
 import { nbformatSchema } from "./nbformat-schema";
 import { writeWhole } from "../plots/write-whole";
 
@@ -72,6 +73,7 @@ const keptDocumentMetadata = ["authors", "title", "workbook"];
 export const keptCellMetadata = ["tags", "name", "title", "jupyter"];
 const cellId = /^[a-zA-Z0-9_-]{1,64}$/;
 
+/** Whether a cell has a tag in its metadata, such as "parameters". */
 export function hasTag(cell: Cell, tag: string): boolean {
   return cell.metadata.tags?.includes(tag) ?? false;
 }
@@ -125,8 +127,10 @@ let compiledSchema: import("ajv").ValidateFunction | undefined;
 
 /** Compiling takes longer than many a notebook takes to check, so it is done once, when first needed. */
 function compileSchema(): import("ajv").ValidateFunction {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
-  const { default: Ajv } = require("ajv") as typeof import("ajv");
+  const { default: Ajv } = orMissing("ajv", "checking a notebook", () => {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when first needed, to keep start-up quick
+    return require("ajv") as typeof import("ajv");
+  });
   return new Ajv({ allErrors: true, strict: false }).compile(nbformatSchema);
 }
 

@@ -19,7 +19,8 @@ const numbersOfAnswers = given<Float64Array>(
  * The lecture's objective with nothing estimated: −J = −Σ_y π(y)·(r(y) − β·(log π(y) − log π_ref(y))), over all answers.
  * Its gradient is what the policy gradient estimates from samples.
  *
- * @param logProbs, logReference log π and log π_ref of every answer, [N].
+ * @param logProbs log π of every answer, [N].
+ * @param logReference log π_ref of every answer, [N].
  * @param rewards r of every answer, [N].
  * @returns the loss −J; metrics `reward` = E_π r, `klPolicyToReference` = KL(π‖π_ref), `objective` = J; all exact.
  */

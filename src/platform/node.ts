@@ -9,6 +9,7 @@ import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { constants, gunzip } from "node:zlib";
 import { openDawn } from "./dawn";
+import { orMissing } from "./missing";
 import type { Bytes, Engine, Files, Platform } from "./platform";
 import { kernelDisplay } from "./tslab";
 
@@ -123,7 +124,8 @@ export const platform: Platform = {
   },
   openGpu: openDawn,
 
-  danfojs: () => load("danfojs-node") as ReturnType<Platform["danfojs"]>,
+  danfojs: () =>
+    orMissing("danfojs-node", "a DataFrame", () => load("danfojs-node") as ReturnType<Platform["danfojs"]>),
   display: {
     kernel: kernelDisplay,
     print: (text) => void process.stdout.write(text),

@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { Font } from "opentype.js";
+import { orMissing } from "../platform/missing";
 
 /** The family that static pictures are set in. */
 export const pictureFamily = "KaTeX_SansSerif";
@@ -31,7 +32,9 @@ const loaded = new Map<Face, Font>();
 
 /** The font files, for the renderer. */
 export function fontFiles(): string[] {
-  const folder = join(dirname(createRequire(__filename).resolve("katex/package.json")), "dist", "fonts");
+  const { resolve } = createRequire(__filename);
+  const katex = orMissing("katex", "a picture of a figure (its fonts)", () => resolve("katex/package.json"));
+  const folder = join(dirname(katex), "dist", "fonts");
   return faces.map((face) => join(folder, `KaTeX_${face}.ttf`));
 }
 
@@ -81,7 +84,12 @@ function fontOf(face: Face): Font {
   let known = loaded.get(face);
   if (!known) {
     // Loaded with the first text that is measured, not with the figures.
-    const { parse } = createRequire(__filename)("opentype.js") as typeof import("opentype.js");
+    const load = createRequire(__filename);
+    const { parse } = orMissing(
+      "opentype.js",
+      "a picture of a figure (the widths of its texts)",
+      () => load("opentype.js") as typeof import("opentype.js"),
+    );
     loaded.set(face, (known = parse(readFileSync(fontFiles()[faces.indexOf(face)]!))));
   }
   return known;

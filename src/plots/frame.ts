@@ -6,6 +6,7 @@
  */
 import type { DataFrame } from "danfojs-node";
 import { platform } from "../platform";
+import { whereMissing } from "../platform/missing";
 
 export { frameTable } from "./table";
 
@@ -101,7 +102,9 @@ export async function readCsv(file: string): Promise<DataFrame> {
       `readCsv reads local files, got ${file}. Download it first (danfojs ends the process when a download fails).`,
     );
   const text = await readText(file);
-  const { default: papaparse } = (await import("papaparse" as string)) as { default: CsvParser };
+  const { default: papaparse } = (await import("papaparse" as string).catch(
+    whereMissing("papaparse", "reading CSV"),
+  )) as { default: CsvParser };
   const { data, errors } = papaparse.parse(text.replace(/\r?\n$/, ""), {
     header: true,
     dynamicTyping: true,

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import type { DOMWindow } from "jsdom";
 import { figureHeight, figureWidth, type Figure } from "./figure";
+import { orMissing, whereMissing } from "../platform/missing";
 import { installDrawing } from "./dom-shim";
 import { fontFiles, missingCharacters, needsOtherFont, pictureFamily, withLookalikes } from "./fonts";
 import { encodePalettePng } from "./png";
@@ -34,19 +35,31 @@ export interface PlotlyLike {
   validate(data: object[], layout: object): { code: string; msg: string }[] | undefined;
 }
 
+/**
+ * The file of Plotly that a page loads, as plotly.js-dist-min has it; in the repository that package is installed as plotly.js.
+ */
+export function plotlyFile(): string {
+  const { resolve } = createRequire(__filename);
+  try {
+    return resolve("plotly.js-dist-min");
+  } catch {
+    return orMissing("plotly.js", "drawing a figure", () => resolve("plotly.js"));
+  }
+}
+
 let page: Promise<{ window: DOMWindow; plotly: PlotlyLike }> | undefined;
 
 /** Plotly inside a jsdom window, loaded once a process. */
 export function plotlyInNode(): Promise<{ window: DOMWindow; plotly: PlotlyLike }> {
   page ??= (async () => {
-    const { JSDOM } = await import("jsdom");
+    const { JSDOM } = await import("jsdom").catch(whereMissing("jsdom", "a picture of a figure"));
     const { readFile } = await import("node:fs/promises");
     const { window } = new JSDOM("<!doctype html><body></body>", {
       runScripts: "outside-only",
       pretendToBeVisual: true,
     });
     installDrawing(window);
-    window.eval(await readFile(createRequire(__filename).resolve("plotly.js"), "utf8"));
+    window.eval(await readFile(plotlyFile(), "utf8"));
     return { window, plotly: (window as unknown as { Plotly: PlotlyLike }).Plotly };
   })();
   return page;

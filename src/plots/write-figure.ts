@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Figure } from "./figure";
-import { staticPicture } from "./static-picture";
+import { plotlyFile, staticPicture } from "./static-picture";
 import { writeWhole } from "./write-whole";
 
 /**
@@ -16,7 +16,7 @@ export async function writeFigure(figure: Figure, folder: string): Promise<strin
   const { data, layout, frames, config } = figure;
   // In a script element, `<` could end it.
   const plain = JSON.stringify({ data, layout, frames, config }).replace(/</g, "\\u003c");
-  const plotly = readFileSync(require.resolve("plotly.js"), "utf8").replace(/<\/script/g, "<\\/script");
+  const plotly = readFileSync(plotlyFile(), "utf8").replace(/<\/script/g, "<\\/script");
   const html = [
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Sweep</title></head><body>`,
     `<div id="figure"></div><script>${plotly}</script>`,

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { type Gpu, platform } from "../platform";
+import { whereMissing } from "../platform/missing";
 import { numbersFrom, readBufferNow } from "./webgpu-read";
 
 // The one that tfjs was given.
@@ -23,7 +24,10 @@ export async function openWebgpu({
   const software = adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe/i.test(name);
   if (software && !acceptSoftware) throw new Error(`only a software adapter answers (${name})`);
   gpu.install();
-  await import("@tensorflow/tfjs-backend-webgpu" as string);
+  // Where such an import is caught, bundles for browsers may lack the package.
+  await import("@tensorflow/tfjs-backend-webgpu" as string).catch(
+    whereMissing("@tensorflow/tfjs-backend-webgpu", "the backend webgpu"),
+  );
   return { device: software ? `${name}, software` : name, gpu: !software };
 }
 

@@ -1,42 +1,72 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import * as tf from "@tensorflow/tfjs";
+import { repositoryRoot } from "../../src/course/paths";
 import * as a from "../../src/index";
-import { temporaryFolder } from "../models/tiny";
+import { installedPackage, type InstalledPackage } from "./installed";
 
-const root = resolve(__dirname, "../..");
-const example = readFileSync(join(__dirname, "own-data-example.ts"), "utf8");
-const dataset = (name: string) => join(root, "datasets/advice", name);
+const example = readFileSync(join(__dirname, "own-data-example.ts"), "utf8").replace(
+  'from "alignment"',
+  'from "alignment-workbook"',
+);
+const dataset = (name: string) => join(repositoryRoot, "datasets/advice", name);
 
 describe("the library's example on data of one's own", () => {
-  const folder = temporaryFolder();
+  let installed: InstalledPackage;
+  before(async function () {
+    this.timeout(300_000); // the build, and packages from the registry
+    installed = await installedPackage();
+  });
 
-  it("has 30 lines and takes everything of the project from alignment", () => {
+  it("has 30 lines and takes everything of the project from the package", () => {
     assert.ok(example.split("\n").filter((line) => line.trim() !== "").length <= 30);
     assert.deepEqual(
       [...example.matchAll(/from "(.*)"/g)].map(([, from]) => from),
-      ["node:fs/promises", "alignment"],
+      ["node:fs/promises", "alignment-workbook"],
     );
   });
 
+  it("stands in README", () => {
+    const readme = readFileSync(join(repositoryRoot, "README.md"), "utf8");
+    assert.ok(readme.includes(`\`\`\`ts\n${example}\`\`\`\n`), "README has another example than own-data-example.ts");
+  });
+
+  it("has the types that it needs, where nothing but the package is installed", async () => {
+    const { project } = installed;
+    const compilerOptions = {
+      target: "es2022",
+      lib: ["es2022", "dom"],
+      module: "nodenext",
+      strict: true,
+      skipLibCheck: false,
+      types: ["node"],
+      typeRoots: [join(repositoryRoot, "node_modules/@types")],
+    };
+    writeFileSync(join(project, "example.ts"), example);
+    writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["example.ts"] }));
+    const tsc = join(repositoryRoot, "node_modules/typescript/bin/tsc");
+    const compiled = await promisify(execFile)(process.execPath, [tsc], { cwd: project }).catch(
+      (error: { stdout: string }) => error,
+    );
+    // Of a library's declarations, those of TensorFlow.js have faults; ours, and the example, have none.
+    const faults = compiled.stdout
+      .split("\n")
+      .filter((line) => /error TS/.test(line) && !/@tensorflow\/tfjs-/.test(line));
+    assert.deepEqual(faults, []);
+  });
+
   it("runs: pre-training, SFT, reward model, DPO, policy gradient, save, load, sample", async () => {
+    const { project, node } = installed;
     const documents = readFileSync(dataset("documents.jsonl"), "utf8").trim().split("\n").slice(0, 600);
     const text = documents.map((line) => (JSON.parse(line) as { text: string }).text).join("\n\n");
-    const here = folder.path("example");
-    mkdirSync(here);
-    writeFileSync(join(here, "package.json"), '{ "type": "module" }');
-    writeFileSync(join(here, "text.txt"), text);
-    // An ES module sees no names in what entry.cjs exports, so this one reads the sources themselves.
-    const index = join(root, "src/index.ts");
-    writeFileSync(join(here, "example.ts"), example.replace('from "alignment"', `from ${JSON.stringify(index)}`));
-    const { stdout } = await promisify(execFile)(
-      process.execPath,
-      [join(root, "node_modules/tsx/dist/cli.mjs"), "example.ts", "text.txt", dataset("preferences.jsonl"), "saved"],
-      { cwd: here, env: { ...process.env, WORKBOOK_BACKEND: "wasm" } },
-    );
+    writeFileSync(join(project, "text.txt"), text);
+    const records = (await a.readPreferences(dataset("preferences.jsonl"))).records;
+    const pairs = records.map(({ prompt: [{ content }], chosen, rejected }) => ({ prompt: content, chosen, rejected }));
+    writeFileSync(join(project, "pairs.jsonl"), pairs.map((pair) => `${JSON.stringify(pair)}\n`).join(""));
+    const stdout = await node(["example.js", "text.txt", "pairs.jsonl", "saved"], { WORKBOOK_BACKEND: "wasm" });
     assert.match(stdout, /records: 1000,\s+pairs: 1000,/);
     const lossesOf = (stage: string) =>
       [...stdout.matchAll(new RegExp(`^${stage} \\d+ (\\S+)$`, "gm"))].map(([, loss]) => Number(loss));
@@ -46,7 +76,7 @@ describe("the library's example on data of one's own", () => {
       assert.ok(losses[4] < losses[0], `${stage}: ${losses}`);
     }
     assert.equal(lossesOf("policy gradient").length, 2);
-    const { policy, vocabulary } = await a.loadPolicy(join(here, "saved"));
+    const { policy, vocabulary } = await a.loadPolicy(join(project, "saved"));
     assert.equal(vocabulary.size, policy.gpt.config.vocabularySize);
     policy.dispose();
   });
