@@ -7,7 +7,15 @@ import { methods, type MethodName } from "../objectives/methods";
 import type { JudgedComparison, JudgedPair } from "../rewards/ai-feedback";
 import type { Reward } from "../rewards/reward";
 import { modelReward, type PreferencePair } from "../rewards/reward-model";
-import { checkOptions, checkValue, fraction, given, oneOf, settingsSchema, wholeNumber } from "../tensors/options";
+import {
+  checkOptions,
+  fraction,
+  given,
+  oneOf,
+  positiveOrInfinite,
+  settingsSchema,
+  wholeNumber,
+} from "../tensors/options";
 import { Random } from "../tensors/random";
 import type { Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
@@ -28,7 +36,7 @@ import { answerPool } from "./stages/answer-pool";
 import { bestOfNPath } from "./stages/best-of-n-path";
 import { judge } from "./stages/judge";
 import { judging } from "./stages/judging";
-import { policyPath } from "./stages/policy-path";
+import { policyPath, rewardRules } from "./stages/policy-path";
 import { preferences, type Preferences } from "./stages/preferences";
 import { pretrained } from "./stages/pretrained";
 import { rewardModel } from "./stages/reward-model";
@@ -41,10 +49,60 @@ const rewardModelAsked = z.strictObject({
   /** Whose preferences. Default: the annotators'. */
   preferences: given<Made<Preferences>>("a stage of preferences").optional(),
 });
-export type RewardModelAsked = z.input<typeof rewardModelAsked> & {
-  /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
-  member?: number;
+
+/** How the AI judge is asked. */
+const judgingAsked = z.strictObject({
+  /** How often the right answer stood first in the judge's lessons. Default 0.65. */
+  firstShare: fraction.optional(),
+  /** Ids of the constitution's principles, one drawn for each pair. Default: all sixteen. */
+  principles: z.array(z.string()).readonly().optional(),
+  /** How many pairs it labels, the first that differ. Default: as many as a reward model is fitted to. */
+  pairs: wholeNumber(1).optional(),
+});
+
+/** What may be said to the course's methods: each is named as the method. */
+const mayBeSaid = {
+  sft: z.strictObject({
+    /** The share of the demonstrations that is harmful. Default 0.15. */
+    harmRate: fraction.optional(),
+  }),
+  preferences: z.strictObject({
+    /** The rate at which labels are flipped. Default 0. */
+    flipRate: fraction.optional(),
+  }),
+  rewardModel: rewardModelAsked.extend({
+    /** Which of an ensemble: each has a head and an order of the same preferences of its own. Default 0. */
+    member: wholeNumber().optional(),
+  }),
+  judge: judgingAsked.pick({ firstShare: true }),
+  judging: judgingAsked,
+  aiPreferences: judgingAsked.extend({
+    /** The judge was asked with `a` as option (A) only, or in both orders, averaged. Default "both". */
+    orders: oneOf(["one", "both"]).optional(),
+  }),
+  path: z.strictObject({
+    /** The policy is measured before the first step, after every so many, and at the end. */
+    every: wholeNumber(1),
+    /** Stop where the measured KL(π‖π_ref) is at least this, in nats. Default: go on to the method's last step. */
+    until: positiveOrInfinite.optional(),
+    /** Answers to each test question that a point is measured on. Default: the scale's for diversity. */
+    answers: wholeNumber(1).optional(),
+    /** So many reward models are asked, the first being the one without an ensemble. Default 1. */
+    members: wholeNumber(1).optional(),
+    /** What is optimised. Default "first": the first of them alone, and the others look on. */
+    rule: oneOf(rewardRules).optional(),
+  }),
+  bestOfNPath: z.strictObject({
+    /** The preferences behind the reward model that picks. Default: the scale's. */
+    pairs: wholeNumber(1).optional(),
+    /** Answers whose diversity is counted. Default: the scale's for diversity. */
+    answers: wholeNumber(1).optional(),
+    /** Answers of the SFT model to each question, to choose from; n doubles up to half of it. Default: 32 times `answers`. */
+    pool: wholeNumber(2).optional(),
+  }),
 };
+type Said<Name extends keyof typeof mayBeSaid> = z.input<(typeof mayBeSaid)[Name]>;
+export type PathAsked = Said<"path">;
 
 /** What may be said of what a method learns from. */
 const feedbackAsked = {
@@ -96,8 +154,8 @@ export class Course {
   }
 
   /** The instruction-tuned model: SFT of the base model on demonstrations, a set share of them harmful. */
-  sft(asked: { harmRate?: number } = {}): Stage<TrainingRecord, Policy> {
-    return this.once(stage(sft, recipes.sftRecipe(this, asked), { base: this.pretrained() }));
+  sft(asked: Said<"sft"> = {}): Stage<TrainingRecord, Policy> {
+    return this.once(stage(sft, recipes.sftRecipe(this, said("sft", asked)), { base: this.pretrained() }));
   }
 
   /** Two answers of the SFT model to each of many training questions: what annotators compare. */
@@ -106,36 +164,36 @@ export class Course {
   }
 
   /** The annotators' verdicts on `answerPairs`: pairs to train on and pairs to measure on. */
-  preferences(asked: { flipRate?: number } = {}): Stage<{ step: number }, Preferences<AnnotatedPair>> {
-    return this.once(stage(preferences, recipes.preferencesRecipe(this, asked), { answers: this.answerPairs() }));
+  preferences(asked: Said<"preferences"> = {}): Stage<{ step: number }, Preferences<AnnotatedPair>> {
+    const recipe = recipes.preferencesRecipe(this, said("preferences", asked));
+    return this.once(stage(preferences, recipe, { answers: this.answerPairs() }));
   }
 
   /** A reward model fitted to the first `pairs` preferences, centred on the SFT model's answers. */
-  rewardModel(asked: RewardModelAsked = {}): Stage<TrainingRecord, ScalarModel> {
-    const inputs = { sft: this.sft(), preferences: asked.preferences ?? this.preferences() };
-    return this.once(stage(rewardModel, recipes.rewardModelRecipe(this, asked), inputs));
+  rewardModel(asked: Said<"rewardModel"> = {}): Stage<TrainingRecord, ScalarModel> {
+    const { preferences = this.preferences(), ...settings } = said("rewardModel", asked);
+    return this.once(stage(rewardModel, recipes.rewardModelRecipe(this, settings), { sft: this.sft(), preferences }));
   }
 
   /** The AI judge: the SFT model, taught to answer multiple-choice questions by the sixteen principles. */
-  judge(asked: { firstShare?: number } = {}): Stage<TrainingRecord, Policy> {
-    return this.once(stage(judge, recipes.judgeRecipe(this, asked), { sft: this.sft() }));
+  judge(asked: Said<"judge"> = {}): Stage<TrainingRecord, Policy> {
+    return this.once(stage(judge, recipes.judgeRecipe(this, said("judge", asked)), { sft: this.sft() }));
   }
 
   /**
    * The judge's answers about the first `pairs` of the answer pairs that differ (default: as many as a reward model's), in
    * both orders, by one of the constitution's `principles` each (default: all sixteen).
    */
-  judging({ firstShare, ...asked }: JudgingAsked = {}): Stage<{ step: number; judged: number }, JudgedComparison[]> {
+  judging(asked: Said<"judging"> = {}): Stage<{ step: number; judged: number }, JudgedComparison[]> {
+    const { firstShare, ...settings } = said("judging", asked);
     const inputs = { judge: this.judge({ firstShare }), answers: this.answerPairs() };
-    return this.once(stage(judging, recipes.judgingRecipe(this, asked), inputs));
+    return this.once(stage(judging, recipes.judgingRecipe(this, settings), inputs));
   }
 
   /** The judge's preferences in place of the annotators': for `rewardModel` and `aligned` (RLAIF). */
-  aiPreferences({ orders = "both", ...asked }: JudgingAsked & { orders?: "one" | "both" } = {}): Stage<
-    { step: number },
-    Preferences<JudgedPair>
-  > {
-    return this.once(stage(aiPreferences, { orders }, { judging: this.judging(asked) }));
+  aiPreferences(asked: Said<"aiPreferences"> = {}): Stage<{ step: number }, Preferences<JudgedPair>> {
+    const { orders = "both", ...judged } = said("aiPreferences", asked);
+    return this.once(stage(aiPreferences, { orders }, { judging: this.judging(judged) }));
   }
 
   /**
@@ -153,10 +211,10 @@ export class Course {
   path<M extends MethodName>(
     method: M,
     asked: AlignedAsked<M>,
-    { members: count = 1, ...measured }: recipes.PathAsked,
+    measuring: PathAsked,
   ): Stage<TrainingRecord, PathPoint[]> {
     const { alignment, recipe, inputs } = this.alignment(method, asked);
-    checkValue("path", "members", wholeNumber(1), count);
+    const { members: count = 1, ...measured } = said("path", measuring);
     const { rule = "first" } = measured;
     if (rule !== "first" && count < 2) {
       throw new RangeError(`path: expected at least two members for the rule "${rule}", got ${count}`);
@@ -181,18 +239,15 @@ export class Course {
    * Best-of-n as a path, by the reward model of `pairs` preferences, from a pool of so many answers to each question (default:
    * enough to count the diversity of `answers` of them for n up to 32).
    */
-  bestOfNPath({
-    pairs,
-    answers = this.sizes.answersForDiversity,
-    pool = recipes.poolPerAnswer * answers,
-  }: { pairs?: number; answers?: number; pool?: number } = {}): Stage<{ step: number }, PathPoint[]> {
-    checkValue("bestOfNPath", "pool", wholeNumber(2), pool);
+  bestOfNPath(asked: Said<"bestOfNPath"> = {}): Stage<{ step: number }, PathPoint[]> {
+    const { pairs, answers = this.sizes.answersForDiversity, ...rest } = said("bestOfNPath", asked);
+    const { pool = recipes.poolPerAnswer * answers } = rest;
     const inputs = { pool: this.answerPool(pool), rewardModel: this.rewardModel({ pairs }) };
     return this.once(stage(bestOfNPath, { answers }, inputs));
   }
 
   /** The reward model's score as a reward; the model is trained or loaded when it is first asked. */
-  proxy(asked: RewardModelAsked = {}): Reward {
+  proxy(asked: Said<"rewardModel"> = {}): Reward {
     const model = this.rewardModel(asked);
     return async (examples) => modelReward(await model.result())(examples);
   }
@@ -241,6 +296,11 @@ export class Course {
     const { pairs = this.sizes.rewardPairs, flipRate, preferences, labeller = "reward model, drawn" } = asked;
     const most = this.sizes.comparisons - this.sizes.validation;
     if (pairs > most) throw new RangeError(`${label}: expected pairs to be an integer in 1 … ${most}, got ${pairs}`);
+    if (flipRate !== undefined && preferences !== undefined) {
+      throw new RangeError(
+        `${label}: expected flipRate or preferences, got both: flip the labels where the preferences are made`,
+      );
+    }
     switch (feedback) {
       case "pairs":
         return { feedback: { pairs }, inputs: { preferences: preferences ?? this.preferences({ flipRate }) } };
@@ -262,13 +322,9 @@ export class Course {
   }
 }
 
-/** How the AI judge is asked. */
-export interface JudgingAsked {
-  /** How often the right answer stood first in the judge's lessons. */
-  firstShare?: number;
-  principles?: readonly string[];
-  pairs?: number;
-}
+/** Throws where something is said that the course's method does not know, or out of range. */
+const said = <Name extends keyof typeof mayBeSaid>(name: Name, asked: Said<Name>): Said<Name> =>
+  checkOptions(name, mayBeSaid[name], asked) as Said<Name>;
 
 interface FeedbackAsked {
   pairs?: number;

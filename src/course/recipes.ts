@@ -96,23 +96,15 @@ export function methodSettings<S extends z.ZodObject>(
   return checkOptions(method.label, settingsSchema(method.options), { ...spent, warmUp });
 }
 
-/** How a path is measured. */
-export interface PathAsked {
-  /** The policy is measured before the first step, after every so many, and at the end. */
-  every: number;
-  /** Stop where the measured KL(π‖π_ref) is at least this, in nats. Default: go on to the method's last step. */
-  until?: number;
-  /** Answers to each test question that a point is measured on. Default: the scale's for diversity. */
-  answers?: number;
-  /** So many reward models are asked, the first being the one without an ensemble. Default 1. */
-  members?: number;
-  /** What is optimised. Default "first": the first of them alone, and the others look on. */
-  rule?: RewardRule;
-}
-
+/** How a path is measured; at every point the same answers are drawn, by the same random numbers. */
 export const pathRecipe = (
   sizes: Sizes,
-  { every, until = Infinity, answers = sizes.answersForDiversity, rule = "first" }: PathAsked,
+  {
+    every,
+    until = Infinity,
+    answers = sizes.answersForDiversity,
+    rule = "first",
+  }: { every: number; until?: number; answers?: number; rule?: RewardRule },
 ): PolicyPathRecipe["path"] => ({ every, until, answers, rule, heldOut: heldOutPairs });
 
 /** Held-out preferences that a path's `heldOutAccuracy` is counted on, where there are so many. */

@@ -5,8 +5,7 @@ import path from "node:path";
 import { evaluateAdvice } from "../../src/evaluation/advice";
 import { sequenceLogProbs } from "../../src/models/policy";
 import type { TrainingRecord } from "../../src/models/training";
-import { Course } from "../../src/course/course";
-import type { PathAsked } from "../../src/course/recipes";
+import { Course, type PathAsked } from "../../src/course/course";
 import type { Stage } from "../../src/course/stage";
 import type { PathPoint } from "../../src/course/path-point";
 import { testPrompts } from "../../src/world/prompts";
@@ -184,7 +183,7 @@ describe("a method's path", () => {
     );
     assert.throws(
       () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, until: 0 }),
-      /path.until to be a number > 0, or Infinity, got 0/,
+      /path: expected until to be a number > 0, or Infinity, got 0/,
     );
     assert.throws(
       () => models.path("policyGradient", { beta: 0, ...short }, { every: 1, members: 1, rule: "mean" }),
