@@ -203,7 +203,7 @@ await check("07-kl-in-reward", regularisedReturns, { beta: beta, seed: seed });
 // The policy starts as the SFT model, which also stays behind, frozen, as $\pi_{ref}$. Each step draws four answers to each of
 // eight training questions, scores them with the reward model of [notebook 4](04-bradley-terry.ipynb) (the **proxy**), and takes
 // one gradient step: fresh samples every time, so the method is *online* and *on-policy*
-// ([`src/objectives/reward-maximisation/reward-maximisation.ts`](../src/objectives/reward-maximisation/reward-maximisation.ts)).
+// ([`src/objectives/reward-maximisation/policy-gradient.ts`](../src/objectives/reward-maximisation/policy-gradient.ts)).
 //
 // The training never sees the gold reward. We do, and plot it.
 
