@@ -9,6 +9,7 @@ import type { Reward } from "../rewards/reward";
 import { modelReward, type PreferencePair } from "../rewards/reward-model";
 import {
   checkOptions,
+  checkValue,
   fraction,
   given,
   oneOf,
@@ -27,7 +28,7 @@ import { pairs } from "./feedback/pairs";
 import { reward } from "./feedback/reward";
 import type { PathPoint } from "./path-point";
 import * as recipes from "./recipes";
-import { scales, type Scale, type Sizes } from "./scales";
+import { scaleNames, scales, type Scale, type Sizes } from "./scales";
 import { stage, type Inputs, type Made, type Stage } from "./stage";
 import { aiPreferences } from "./stages/ai-preferences";
 import { aligned, type AlignedInputs, type AlignedRecipe, type Alignment } from "./stages/aligned";
@@ -42,12 +43,17 @@ import { pretrained } from "./stages/pretrained";
 import { rewardModel } from "./stages/reward-model";
 import { sft } from "./stages/sft";
 
+const preferencesStage = given<Made<Preferences>>(
+  "a stage of preferences, such as models.aiPreferences()",
+  (made) => typeof (made as Partial<Made> | null)?.result === "function",
+);
+
 /** The reward model whose score is asked for, or that gives the labels. */
 const rewardModelAsked = z.strictObject({
   /** How many preferences it is fitted to. Default: the scale's. */
   pairs: wholeNumber(1).optional(),
   /** Whose preferences. Default: the annotators'. */
-  preferences: given<Made<Preferences>>("a stage of preferences").optional(),
+  preferences: preferencesStage.optional(),
 });
 
 /** How the AI judge is asked. */
@@ -112,7 +118,7 @@ const feedbackAsked = {
     /** The rate at which their labels are flipped. Default 0. */
     flipRate: fraction.optional(),
     /** Whose preferences. Default: the annotators'. */
-    preferences: given<Made<Preferences>>("a stage of preferences").optional(),
+    preferences: preferencesStage.optional(),
   }),
   reward: rewardModelAsked,
   labels: rewardModelAsked.extend({
@@ -132,7 +138,10 @@ export type AlignedAsked<M extends MethodName> = Asked<(typeof methods)[M]> &
  * ask it for its result. Models are shared: clone one before training it further.
  */
 export function course({ seed, scale }: { seed: number; scale: Scale }): Course {
-  return new Course(seed, scales[scale]);
+  return new Course(
+    checkValue("course", "seed", z.int({ error: "an integer" }), seed),
+    scales[checkValue("course", "scale", oneOf(scaleNames), scale)],
+  );
 }
 
 /** The stages of one course, at one scale and from one seed. Each is made when it is asked for, and what it needs with it. */

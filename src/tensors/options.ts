@@ -73,7 +73,8 @@ export function checkOptions<S extends z.ZodType>(where: string, schema: S, opti
       const known = Object.keys((schema as unknown as z.ZodObject).shape).join(", ");
       return `no option is called ${issue.keys.map((key) => `"${key}"`).join(" or ")}; there are ${known}`;
     }
-    return expectation(issue.path.join("."), issue.message, valueAt(options, issue.path));
+    const expected = issue.path.length > 0 ? issue.message : "an object";
+    return expectation(issue.path.join("."), expected, valueAt(options, issue.path));
   });
   throw new RangeError(`${where}: ${faults.join("; ")}`);
 }

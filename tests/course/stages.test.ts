@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import * as tf from "@tensorflow/tfjs";
-import { Course, type AlignedAsked } from "../../src/course/course";
+import { Course, course, type AlignedAsked } from "../../src/course/course";
 import { trainingOptions, type TrainingRecord } from "../../src/models/training";
 import { allMethods, methods, type MethodName } from "../../src/objectives/methods";
 import { weightsOf } from "../models/tiny";
@@ -172,8 +172,8 @@ describe("a model aligned by a method of the roster", () => {
   });
 
   async function trained<M extends MethodName>(method: M, asked: Partial<AlignedAsked<M>>) {
-    const course = new Course(1, sizes); // so that its policy can be disposed of
-    const stage = course.aligned(method, { ...caseOf(method).asked, ...asked } as AlignedAsked<M>);
+    const own = new Course(1, sizes); // so that its policy can be disposed of
+    const stage = own.aligned(method, { ...caseOf(method).asked, ...asked } as AlignedAsked<M>);
     const records: TrainingRecord[] = [];
     for await (const record of stage) records.push(record);
     const weights = weightsOf((await stage.result()).gpt.parameters);
