@@ -225,6 +225,31 @@ describe("a model aligned by a method of the roster", () => {
       () => models.aligned("dpo", { beta: 1, pairs: 1e6 }),
       /DPO: expected pairs .* in 1 … 25, got 1000000/,
     );
+    const preferences = models.aiPreferences();
+    assert.throws(
+      () => models.aligned("dpo", { beta: 1, flipRate: 0.1, preferences }),
+      /flipRate or preferences, got both/,
+    );
+    assert.throws(
+      () => models.aligned("dpo", undefined as never),
+      /dpo: expected the options to be an object, got nothing/,
+    );
+    assert.throws(() => models.rewardModel({ preferences: 5 } as never), /a stage of preferences, such as .*, got 5/);
+    assert.throws(() => models.rewardModel({ pairs: 0 }), /rewardModel: expected pairs to be an integer ≥ 1, got 0/);
+    assert.throws(
+      () => models.sft({ harmrate: 0.3 } as never),
+      /sft: no option is called "harmrate"; there are harmRate/,
+    );
+    assert.throws(
+      () => models.path("dpo", { beta: 1 }, { every: 1, points: 3 } as never),
+      /path: no option is called "points"/,
+    );
+    assert.throws(() => models.bestOfNPath({ pool: 1 }), /bestOfNPath: expected pool to be an integer ≥ 2, got 1/);
+    assert.throws(
+      () => course({ seed: 0, scale: "big" as never }),
+      /scale to be one of "quick", "laptop", "gpu", got "big"/,
+    );
+    assert.throws(() => course({ seed: 0.5, scale: "quick" }), /seed to be an integer, got 0.5/);
     assert.throws(
       () => models.aligned("pp" as never, {} as never),
       /no method is called "pp"; there are policyGradient/,
