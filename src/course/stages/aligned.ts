@@ -62,12 +62,18 @@ export async function* align(
   yield* method.train(task as Task<keyof Feedback>, settings, { rng, checkpointFolder: workFolder, signal });
 }
 
+/** For manifests: the method, the price of a nat of KL where it has one, and how long it was trained. */
+export function alignedInWords({ method }: Alignment, { settings }: AlignedRecipe): string {
+  const { beta, steps } = settings as { beta?: number; steps: number };
+  return `aligned by ${method.label}${beta === undefined ? "" : ` at β ${beta}`} for ${steps} steps`;
+}
+
 /** A model aligned by a method: a copy of the SFT model, which stays behind as the reference. */
 export const aligned = (alignment: Alignment): StageKind<AlignedRecipe, AlignedInputs, TrainingRecord, Policy> => ({
   name: kebabCase(alignment.method.name),
   recipe: alignedRecipe(alignment),
   code: alignedCode(alignment),
-  what: () => `the SFT model aligned by ${alignment.method.label}`,
+  what: (recipe) => `the SFT model ${alignedInWords(alignment, recipe)}`,
   async *run(recipe, inputs, context) {
     const policy = (await inputs.reference.result()).clone();
     yield* align(alignment, recipe, inputs, { policy }, context);

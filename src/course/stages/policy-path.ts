@@ -22,6 +22,7 @@ import type { Made, StageKind } from "../stage";
 import {
   align,
   alignedCode,
+  alignedInWords,
   alignedRecipe,
   kebabCase,
   type AlignedInputs,
@@ -75,7 +76,7 @@ export const policyPath = (
   name: `${kebabCase(alignment.method.name)}-path`,
   recipe: z.strictObject({ aligned: alignedRecipe(alignment), path: pathOptions }),
   code: ["course/stages/policy-path.ts", ...alignedCode(alignment)],
-  what: () => `measurements along the way of the SFT model aligned by ${alignment.method.label}`,
+  what: ({ aligned }) => `measurements of the SFT model while it is ${alignedInWords(alignment, aligned)}`,
   async *run(recipe, { heldOut, members, ...inputs }, context) {
     const { every, until } = recipe.path;
     const [file, countsFile] = ["path.json", "counts.jsonl"].map((name) => path.join(context.workFolder, name));
