@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -47,7 +47,25 @@ export async function lock(
   };
 }
 
+/** Creates the file with its text, all or nothing; false where it is there. */
 function create(file: string, text: string): boolean {
+  const whole = `${file}.${process.pid}.new`;
+  try {
+    writeFileSync(whole, text);
+    linkSync(whole, file);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") return false;
+    if (code === "EPERM" || code === "ENOTSUP" || code === "ENOSYS") return createInTwoSteps(file, text);
+    throw error;
+  } finally {
+    rmSync(whole, { force: true });
+  }
+}
+
+/** On disks without links: for a moment the file is there and empty. */
+function createInTwoSteps(file: string, text: string): boolean {
   try {
     writeFileSync(file, text, { flag: "wx" });
     return true;
