@@ -25,7 +25,7 @@ export function register(program: Command): void {
   cache
     .command("prune")
     .description("delete what was unused for longest, until the limits named hold")
-    .option("--max-gb <gigabytes>", "keep at most so much", positive)
+    .option("--max-gb <gigabytes>", "keep at most so much; 0 empties the store", notNegative)
     .option("--unused-days <days>", "drop what was neither made nor loaded for so many days", positive)
     .option("--dry-run", "say what would go, and delete nothing")
     .action((options: { maxGb?: number; unusedDays?: number; dryRun?: boolean }) => {
@@ -83,6 +83,13 @@ function age(milliseconds: number): string {
   if (minutes < 60) return `${Math.round(minutes)} min ago`;
   if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h ago`;
   return `${Math.round(minutes / 60 / 24)} days ago`;
+}
+
+function notNegative(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value < Infinity))
+    throw new InvalidArgumentError("Expected a number >= 0.");
+  return value;
 }
 
 function positive(text: string): number {

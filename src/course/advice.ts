@@ -31,6 +31,11 @@ export function preferencePair({ prompt, chosen, rejected }: LabelledPair): Pref
 
 /** The first so many preferences; that there are fewer is an error. */
 export function firstOf<Pair>(preferences: readonly Pair[], count: number): Pair[] {
+  if (!Array.isArray(preferences)) {
+    throw new RangeError(
+      "expected a stage of preferences, such as models.aiPreferences(): its result has no list of them",
+    );
+  }
   if (preferences.length >= count) return preferences.slice(0, count);
   throw new RangeError(
     `there are ${preferences.length} preferences to learn from, and ${count} were asked for: ask for fewer, or collect more`,

@@ -246,10 +246,11 @@ export function pruneArtifacts(options: {
     deleted.push(artifact);
   }
   if (dryRun) return deleted;
-  // A writer is never at it for a day; a stopped training may be taken up again for as long as artifacts are kept.
+  const leftoverDays = Math.min(unusedDays, 30);
+  // A writer is never at it for a day; a stopped training may be taken up again, and after a month nobody will.
   for (const [part, days] of [
     ["temporary", 1],
-    ["work", unusedDays],
+    ["work", leftoverDays],
   ] as const) {
     const folder = join(artifactRoot(), part);
     for (const entry of existsSync(folder) ? readdirSync(folder) : []) {

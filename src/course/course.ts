@@ -9,7 +9,6 @@ import type { Reward } from "../rewards/reward";
 import { modelReward, type PreferencePair } from "../rewards/reward-model";
 import {
   checkOptions,
-  checkValue,
   fraction,
   given,
   oneOf,
@@ -137,12 +136,12 @@ export type AlignedAsked<M extends MethodName> = Asked<(typeof methods)[M]> &
  * The course's models in the advice world, each a stage that trains once and is then loaded: iterate it for its records,
  * ask it for its result. Models are shared: clone one before training it further.
  */
-export function course({ seed, scale }: { seed: number; scale: Scale }): Course {
-  return new Course(
-    checkValue("course", "seed", z.int({ error: "an integer" }), seed),
-    scales[checkValue("course", "scale", oneOf(scaleNames), scale)],
-  );
+export function course(asked: { seed: number; scale: Scale }): Course {
+  const { seed, scale } = checkOptions("course", courseAsked, asked);
+  return new Course(seed, scales[scale]);
 }
+
+const courseAsked = z.strictObject({ seed: z.int({ error: "an integer" }), scale: oneOf(scaleNames) });
 
 /** The stages of one course, at one scale and from one seed. Each is made when it is asked for, and what it needs with it. */
 export class Course {
@@ -310,6 +309,11 @@ export class Course {
         `${label}: expected flipRate or preferences, got both: flip the labels where the preferences are made`,
       );
     }
+    if (labeller === "annotators" && (asked.pairs ?? preferences) !== undefined) {
+      throw new RangeError(
+        `${label}: annotators ask no reward model: leave out pairs and preferences, or the labeller`,
+      );
+    }
     switch (feedback) {
       case "pairs":
         return { feedback: { pairs }, inputs: { preferences: preferences ?? this.preferences({ flipRate }) } };
@@ -343,7 +347,6 @@ interface FeedbackAsked {
 }
 
 function methodOf(name: MethodName): Method {
-  const found = methods[name] as Method | undefined;
-  if (found) return found;
+  if (Object.hasOwn(methods, name)) return methods[name] as unknown as Method;
   throw new RangeError(`no method is called "${String(name)}"; there are ${Object.keys(methods).join(", ")}`);
 }

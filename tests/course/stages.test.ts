@@ -235,6 +235,10 @@ describe("a model aligned by a method of the roster", () => {
       /dpo: expected the options to be an object, got nothing/,
     );
     assert.throws(() => models.rewardModel({ preferences: 5 } as never), /a stage of preferences, such as .*, got 5/);
+    const byAnnotators = { beta: 1, labeller: "annotators", pairs: 5 } as const;
+    assert.throws(() => models.aligned("onlineDpo", byAnnotators), /online DPO: annotators ask no reward model/);
+    assert.throws(() => models.aligned("toString" as never, {} as never), /no method is called "toString"/);
+    assert.throws(() => course({ seed: 0, scale: "quick", sead: 1 } as never), /course: no option is called "sead"/);
     assert.throws(() => models.rewardModel({ pairs: 0 }), /rewardModel: expected pairs to be an integer ≥ 1, got 0/);
     assert.throws(
       () => models.sft({ harmrate: 0.3 } as never),
