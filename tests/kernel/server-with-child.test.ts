@@ -213,7 +213,9 @@ describe("kernel: the whole of it, as a kernelspec starts it", () => {
     });
 
     it("aborts what was queued behind an error, and nothing else", async () => {
-      const failing = client.send("shell", "execute_request", executeContent('throw new Error("stop");'));
+      // It fails when the other is queued, however slowly that arrives: half a second later than it begins.
+      const code = 'await new Promise((go) => setTimeout(go, 500)); throw new Error("stop");';
+      const failing = client.send("shell", "execute_request", executeContent(code));
       const queued = client.send("shell", "execute_request", executeContent('console.log("not run");'));
       assert.equal((await client.answer(failing)).reply.content.status, "error");
       assert.equal((await client.answer(queued)).reply.content.status, "aborted");
