@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import ts from "typescript";
+import { kebabCase } from "../src/course/stages/aligned";
 import { allMethods } from "../src/objectives/methods";
 
 /**
@@ -191,7 +192,7 @@ describe("the exact checks", () => {
 
   const oneToy = readFileSync(join(__dirname, "objectives/one-toy.test.ts"), "utf8");
   for (const { name, label, branch } of allMethods) {
-    const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const kebab = kebabCase(name);
     const own = holders.filter(({ file }) =>
       new RegExp(`^objectives/${branch}/${kebab}(-loss)?\\.test\\.ts$`).test(file),
     );

@@ -18,10 +18,10 @@ export function trainingPrompts(): number[][] {
 }
 
 /** A preference in words. */
-export type LabelledPair = Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">;
+export type PreferenceInWords = Pick<AnnotatedPair, "prompt" | "chosen" | "rejected">;
 
 /** The same as token ids. */
-export function preferencePair({ prompt, chosen, rejected }: LabelledPair): PreferencePair {
+export function preferencePair({ prompt, chosen, rejected }: PreferenceInWords): PreferencePair {
   const vocabulary = adviceVocabulary();
   return {
     chosen: questionExample(vocabulary, prompt, chosen),

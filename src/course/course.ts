@@ -21,7 +21,7 @@ import type { Example } from "../text/dialogue";
 import type { Vocabulary } from "../text/vocabulary";
 import type { AnnotatedPair, Comparison } from "../world/annotators";
 import { adviceVocabulary } from "../world/grammar";
-import { goldOf, preferencePair, trainingPrompts, type LabelledPair } from "./advice";
+import { goldOf, preferencePair, trainingPrompts, type PreferenceInWords } from "./advice";
 import { labellers, labels, type LabellerName } from "./feedback/labels";
 import { pairs } from "./feedback/pairs";
 import { reward } from "./feedback/reward";
@@ -266,7 +266,7 @@ export class Course {
   }
 
   /** A labelled pair as token ids. */
-  preferencePair(pair: LabelledPair): PreferencePair {
+  preferencePair(pair: PreferenceInWords): PreferencePair {
     return preferencePair(pair);
   }
 

@@ -2,12 +2,12 @@ import * as z from "zod";
 import { fraction, wholeNumber } from "../../tensors/options";
 import { Random } from "../../tensors/random";
 import { annotate, type AnnotatedPair, type Comparison } from "../../world/annotators";
-import type { LabelledPair } from "../advice";
+import type { PreferenceInWords } from "../advice";
 import { jsonFile } from "../json-file";
 import type { Made, StageKind } from "../stage";
 
 /** Preferences to learn from. */
-export interface Preferences<Pair extends LabelledPair = LabelledPair> {
+export interface Preferences<Pair extends PreferenceInWords = PreferenceInWords> {
   training: Pair[];
   /** Kept for measuring. */
   validation: Pair[];
